@@ -1,0 +1,13 @@
+//! plantail reads the logs that PostgreSQL writes about slow statements and says why they are slow and since when.
+//!
+//! The modules in the order that the data takes. Imports go down only: a stage knows `model`, what stands on the floors below it, and never
+//! its neighbours; only `daemon` wires them.
+//!
+//! ```text
+//! log files -> tail -> record -> statement, plan -> execution -> plan rules -> store -> breaches -> advice -> store
+//!                                                                                \-> digest -> person
+//!                                                                                \-> api    -> tools
+//! ```
+
+// Plain values that the stages hand to each other.
+pub mod model;

@@ -1,0 +1,3 @@
+//! plantail's entry.
+
+fn main() {}

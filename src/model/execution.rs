@@ -1,0 +1,111 @@
+//! An execution: one run of a statement that ended or failed, made of every log record that tells of it.
+
+use jiff::Timestamp;
+
+use super::{
+    plan::{Plan, PlanFormat},
+    position::{Position, ServerId},
+    query::Query,
+    record::SqlState,
+    stable_id,
+};
+
+/// Id of an execution within its server: hash of the generation and offset of the first record that belongs to it, so that reading the
+/// same bytes again gives the same id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ExecutionId(pub i64);
+
+impl ExecutionId {
+    /// The id of an execution first seen at `position`. `ordinal` tells apart several that one record reveals.
+    pub fn at(position: Position, ordinal: u8) -> Self {
+        let generation = position.generation.0.to_be_bytes();
+        Self(stable_id(&[
+            b"execution",
+            &generation,
+            &position.offset_bytes.to_be_bytes(),
+            &[ordinal],
+        ]))
+    }
+}
+
+/// Which record `duration_ms` was taken from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum DurationSource {
+    /// The statement's own duration: from the arrival of the message to the end of execution.
+    Statement,
+    /// The captured plan: executor time only, at most the statement's duration.
+    Plan,
+}
+
+/// Which protocol message or log source an execution is known by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ExecutionKind {
+    /// Simple protocol: `duration: … statement:`.
+    Statement,
+    /// Extended protocol: `duration: … execute NAME:` with its parse and bind.
+    Execute,
+    /// `duration: … fastpath function call:`.
+    Fastpath,
+    /// A captured plan without a duration record.
+    PlanOnly,
+    /// A nested statement: run by a function, procedure, trigger or foreign key.
+    Nested,
+    /// An error or cancellation without a duration record.
+    Failed,
+}
+
+/// One run of a statement. Holds no literal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Execution {
+    pub id: ExecutionId,
+    pub server_id: ServerId,
+    pub query: Query,
+    /// Time of the first record minus the duration that it tells, UTC. Fixed at first sight.
+    pub started_at: Timestamp,
+    pub position: Position,
+    pub kind: ExecutionKind,
+    pub user_name: Option<String>,
+    pub application_name: Option<String>,
+    pub process_id: Option<i32>,
+    pub session_id: Option<String>,
+    /// Milliseconds; `None` where the log doesn't tell (failed statements, executes under the threshold).
+    pub duration_ms: Option<f64>,
+    pub duration_source: Option<DurationSource>,
+    /// Milliseconds of the parse message that belongs to this execute.
+    pub parse_ms: Option<f64>,
+    /// Milliseconds of the bind message: planning happens in it.
+    pub bind_ms: Option<f64>,
+    /// Rows that the root of the last plan returned, all loops together.
+    pub rows: Option<f64>,
+    /// SQLSTATE of the error that ended it, where the log carries it.
+    pub sql_state: Option<SqlState>,
+    pub failed: bool,
+    /// The execution that ran this one, for nested statements. Its own record may be missing from the log.
+    pub parent_id: Option<ExecutionId>,
+    /// The server's own query identifier.
+    pub server_query_id: Option<i64>,
+    /// How many plans of it have been captured.
+    pub plan_count: u32,
+    /// The other half may still come. An execution enters the statistics once, when it closes.
+    pub open: bool,
+    /// The time of its records was assumed or clamped.
+    pub time_assumed: bool,
+}
+
+impl Execution {
+    pub fn is_nested(&self) -> bool {
+        self.parent_id.is_some()
+    }
+}
+
+/// One captured plan of an execution. `ordinal` counts from 0 in the order logged (a string of several statements has a plan each).
+#[derive(Debug, Clone, PartialEq)]
+pub struct CapturedPlan {
+    pub execution_id: ExecutionId,
+    pub started_at: Timestamp,
+    pub ordinal: u32,
+    /// Executor time in milliseconds.
+    pub duration_ms: f64,
+    pub format: PlanFormat,
+    pub plan: Plan,
+}
