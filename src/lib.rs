@@ -11,3 +11,5 @@
 
 // Plain values that the stages hand to each other.
 pub mod model;
+// Bytes on disk to chunks with positions: discovery, rotation, compression, generations.
+pub mod tail;

@@ -1,0 +1,245 @@
+//! Which content it is: the hashes by which a generation is recognised under any name, and what comparing them with a file says.
+//!
+//! Pure. Records of PostgreSQL carry their time, so that two generations share neither their first 4096 bytes nor the 4096 bytes before an offset,
+//! while a rename, a copy, a compressor or a restart change nothing of them. An inode or a path is never asked here.
+
+use std::io;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+use crate::model::position::{Anchor, Generation, Head};
+
+/// How many bytes a head or anchor covers at most.
+pub(super) const WINDOW_BYTES: usize = 4096;
+
+const RUNG_SPACING_BYTES: u64 = 1 << 20;
+const RUNGS_MAX: usize = 8;
+
+/// The head of content that starts with `first_bytes`.
+pub(super) fn head_of(first_bytes: &[u8]) -> Head {
+    let window = first_bytes.get(..WINDOW_BYTES).unwrap_or(first_bytes);
+    Head {
+        len_bytes: window.len() as u64,
+        hash: xxh3_128(window),
+    }
+}
+
+/// The anchor at `offset_bytes`, which `before` ends at. `before` holds at least `min(4096, offset_bytes)` bytes.
+pub(super) fn anchor_of(before: &[u8], offset_bytes: u64) -> Anchor {
+    let start = before.len().saturating_sub(WINDOW_BYTES);
+    Anchor {
+        offset_bytes,
+        hash: xxh3_128(before.get(start..).unwrap_or_default()),
+    }
+}
+
+/// What identifies the content of a generation up to where it was read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fingerprint<'a> {
+    pub(super) head: Head,
+    pub(super) anchor: Anchor,
+    pub(super) ladder: &'a [Anchor],
+}
+
+/// What the content of a file has to do with a generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Likeness {
+    /// It holds the generation up to its offset at least.
+    Same,
+    /// It ends before the generation's offset, and holds it up to this rung at least; the rung at 0 where only the head says so.
+    Shorter(Anchor),
+    /// It is other content, or nothing can be said.
+    Other,
+}
+
+/// Compares a file of `len_bytes` with a generation. `hash_before` gives the hash of the last `min(4096, offset)` bytes of the file before an
+/// offset, which is never beyond `len_bytes`.
+///
+/// Content of nothing but NUL bytes is no evidence: every hole looks like it.
+pub(super) fn likeness(
+    content: Fingerprint<'_>,
+    len_bytes: u64,
+    mut hash_before: impl FnMut(u64) -> io::Result<u128>,
+) -> io::Result<Likeness> {
+    let anchor = content.anchor;
+    // Of content up to 4096 bytes the head is the anchor at its length.
+    let head = Anchor {
+        offset_bytes: content.head.len_bytes,
+        hash: content.head.hash,
+    };
+    let mut evidence = false;
+    if head.offset_bytes <= len_bytes {
+        if hash_before(head.offset_bytes)? != head.hash {
+            return Ok(Likeness::Other);
+        }
+        evidence |= !is_blank(head);
+    }
+    if anchor.offset_bytes <= len_bytes {
+        let same = hash_before(anchor.offset_bytes)? == anchor.hash;
+        evidence |= !is_blank(anchor);
+        return Ok(match same && evidence {
+            true => Likeness::Same,
+            false => Likeness::Other,
+        });
+    }
+    if !evidence && head.offset_bytes <= len_bytes {
+        return Ok(Likeness::Other);
+    }
+    for rung in content.ladder.iter().rev() {
+        if rung.offset_bytes <= len_bytes
+            && !is_blank(*rung)
+            && hash_before(rung.offset_bytes)? == rung.hash
+        {
+            return Ok(Likeness::Shorter(*rung));
+        }
+    }
+    Ok(match evidence {
+        true => Likeness::Shorter(anchor_of(&[], 0)),
+        false => Likeness::Other,
+    })
+}
+
+/// The ladder after a commit that moved a generation to `anchor`: the first committed anchor stays, the others are a mebibyte apart, the oldest of
+/// them makes room.
+pub(super) fn climbed(ladder: &[Anchor], anchor: Anchor) -> Vec<Anchor> {
+    let mut ladder = ladder.to_vec();
+    let due = ladder.last().is_none_or(|last| {
+        anchor.offset_bytes >= last.offset_bytes.saturating_add(RUNG_SPACING_BYTES)
+    });
+    if due && anchor.offset_bytes > 0 {
+        if ladder.len() >= RUNGS_MAX {
+            ladder.remove(1);
+        }
+        ladder.push(anchor);
+    }
+    ladder
+}
+
+/// The row of a generation at a new offset.
+pub(super) fn advanced(row: &Generation, anchor: Anchor) -> Generation {
+    Generation {
+        offset_bytes: anchor.offset_bytes,
+        anchor,
+        ladder: climbed(&row.ladder, anchor),
+        ..row.clone()
+    }
+}
+
+fn is_blank(anchor: Anchor) -> bool {
+    let len =
+        usize::try_from(anchor.offset_bytes).map_or(WINDOW_BYTES, |len| len.min(WINDOW_BYTES));
+    xxh3_128([0; WINDOW_BYTES].get(..len).unwrap_or_default()) == anchor.hash
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+
+    fn at(content: &[u8], offset: usize) -> Anchor {
+        anchor_of(&content[..offset], offset as u64)
+    }
+
+    /// What a file of `now` is to a generation whose file was `then`, read up to `offset`, with rungs at `rungs`.
+    fn check(then: &[u8], offset: usize, rungs: &[usize], now: &[u8], expected: Likeness) {
+        let ladder: Vec<Anchor> = rungs.iter().map(|rung| at(then, *rung)).collect();
+        let found = likeness(
+            Fingerprint {
+                head: head_of(then),
+                anchor: at(then, offset),
+                ladder: &ladder,
+            },
+            now.len() as u64,
+            |offset| Ok(at(now, usize::try_from(offset).unwrap()).hash),
+        );
+        assert_eq!(found.unwrap(), expected);
+    }
+
+    fn content(seed: u8, len: usize) -> Vec<u8> {
+        (0..len)
+            .map(|i| (i / 7) as u8 ^ (i % 251) as u8 ^ seed)
+            .collect()
+    }
+
+    #[test]
+    fn compares_content() {
+        let long = content(1, 20_000);
+        let other = content(2, 20_000);
+        let other_body = [&long[..4096], &other[4096..]].concat();
+        let nul = vec![0; 20_000];
+        check(&long, 9000, &[], &long, Likeness::Same);
+        check(&long, 9000, &[], &long[..9000], Likeness::Same);
+        check(&long, 0, &[], &long, Likeness::Same);
+        check(&long, 9000, &[], &other, Likeness::Other);
+        check(&long, 9000, &[], &other_body, Likeness::Other);
+        check(
+            &long,
+            9000,
+            &[5000],
+            &long[..8000],
+            Likeness::Shorter(at(&long, 5000)),
+        );
+        check(
+            &long,
+            9000,
+            &[5000],
+            &other_body[..8000],
+            Likeness::Shorter(at(&long, 0)),
+        );
+        check(
+            &long,
+            9000,
+            &[300],
+            &other_body[..8000],
+            Likeness::Shorter(at(&long, 300)),
+        );
+        check(
+            &long,
+            9000,
+            &[],
+            &long[..8000],
+            Likeness::Shorter(at(&long, 0)),
+        );
+        check(
+            &long,
+            9000,
+            &[300],
+            &long[..2000],
+            Likeness::Shorter(at(&long, 300)),
+        );
+        check(&long, 9000, &[], &long[..2000], Likeness::Other);
+        check(&long, 9000, &[], b"", Likeness::Other);
+        // The head had grown beyond what was committed, the file was cut in between.
+        check(&long[..300], 200, &[200], &long[..250], Likeness::Same);
+        check(b"", 0, &[], &long, Likeness::Other);
+        check(&nul, 0, &[], &nul, Likeness::Other);
+        check(&nul, 9000, &[], &nul, Likeness::Other);
+        let hole = [&nul[..8000], &long[..5000]].concat();
+        check(&hole, 12_000, &[], &hole, Likeness::Same);
+        check(&hole, 12_000, &[], &nul, Likeness::Other);
+    }
+
+    #[test]
+    fn ladder_keeps_its_first_rung() {
+        let mut ladder = Vec::new();
+        for mebibyte in 0..20_u64 {
+            for part in [10, 500_000] {
+                let offset_bytes = (mebibyte << 20) + part;
+                ladder = climbed(
+                    &ladder,
+                    Anchor {
+                        offset_bytes,
+                        hash: 0,
+                    },
+                );
+            }
+        }
+        let offsets: Vec<u64> = ladder.iter().map(|rung| rung.offset_bytes).collect();
+        let expected: Vec<u64> = [0, 13, 14, 15, 16, 17, 18, 19]
+            .iter()
+            .map(|mebibyte: &u64| (mebibyte << 20) + 10)
+            .collect();
+        assert_eq!(offsets, expected);
+    }
+}

@@ -1,0 +1,323 @@
+//! All log files of one server: which content they hold, what of it is read next, and when a generation is over.
+//!
+//! Each scan starts from what is there, not from what happened: open files are asked whether they still hold what was read, the rest of the
+//! directory is matched by content against the generations that are known. So renames, copies, compressors, restarts and any number of rotations
+//! between two scans are one case. Which of two readable files a generation is read from never matters, as both hold the same bytes.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::discovery::{Listing, covers, file_hint};
+use super::places::Hidden;
+use super::rotation::{Sighting, Unread, Verdict, verdict};
+use super::tracked::{Life, Look, Taken, Tracked};
+use super::{Chunk, Config, Error, Mode, Scan};
+use crate::model::position::{
+    Codec, FileHint, GapReason, Generation, GenerationId, LogFormat, ServerId,
+};
+
+/// Files of one server that are held open, so that their rest can be read after they are deleted. The limit is there because a first start may find
+/// thousands of files; those beyond it are opened when it is their turn.
+pub(super) const OPEN_FILES_MAX: usize = 64;
+
+/// A compressed file that hasn't been written for so long isn't being written. Compressors give it the time of the original when they are done.
+pub(super) const WRITTEN_AFTER: Duration = Duration::from_secs(10);
+
+/// A compressed file that stops in the middle and hasn't been written for so long was cut.
+pub(super) const CUT_AFTER: Duration = Duration::from_secs(60);
+
+/// All log files of one server. Not shared between threads; what it holds in memory is what the caller has not committed.
+pub struct ServerTail {
+    pub(super) server: ServerId,
+    pub(super) paths: Vec<PathBuf>,
+    pub(super) mode: Mode,
+    pub(super) sniff: fn(&[u8]) -> Option<LogFormat>,
+    pub(super) config: Config,
+    pub(super) tracked: Vec<Tracked>,
+    /// Which format of the server is read.
+    pub(super) format: Option<LogFormat>,
+    /// Formats of files whose names don't tell, by device and inode of a file of that size at least.
+    pub(super) sniffed: HashMap<(u64, u64), LogFormat>,
+    pub(super) listed: Option<Instant>,
+    pub(super) directories: BTreeMap<PathBuf, FileHint>,
+    /// A file turned out to hold other content since the last listing.
+    pub(super) shaken: bool,
+    /// Trouble in reading since the last scan.
+    pub(super) trouble: Vec<(PathBuf, io::Error)>,
+    pub(super) born: u64,
+}
+
+impl ServerTail {
+    /// `known` are the server's generations in the store; `sniff` tells the format of a file from its first bytes where its name doesn't.
+    /// Nothing is looked at before the first scan.
+    pub fn open(
+        server: ServerId,
+        paths: Vec<PathBuf>,
+        mode: Mode,
+        known: Vec<Generation>,
+        sniff: fn(&[u8]) -> Option<LogFormat>,
+        config: &Config,
+    ) -> Self {
+        Self {
+            server,
+            paths,
+            mode,
+            sniff,
+            config: config.clone(),
+            tracked: known.into_iter().map(Tracked::stored).collect(),
+            format: None,
+            sniffed: HashMap::new(),
+            listed: None,
+            directories: BTreeMap::new(),
+            shaken: false,
+            trouble: Vec::new(),
+            born: 0,
+        }
+    }
+
+    /// Looks at the open files and, where something changed in a directory or a tick has passed, at the directories: new content, rotation, truncation.
+    /// Call it at each tick or doorbell; with finished logs until it has no trouble to tell and gives no chunk.
+    pub fn scan(&mut self) -> Scan {
+        let mut scan = Scan {
+            unreadable: std::mem::take(&mut self.trouble),
+            ..Scan::default()
+        };
+        self.look_at_open_files(&mut scan);
+        if self.shaken || self.listing_is_stale() {
+            self.shaken = false;
+            self.look_at_directories(&mut scan);
+            if !scan.new.is_empty() {
+                // What was written to the old file before the new one began comes before it.
+                self.look_at_open_files(&mut scan);
+            }
+        }
+        self.limit_open_files();
+        scan
+    }
+
+    /// The directories to watch, as of the last scan.
+    pub fn directories(&self) -> Vec<PathBuf> {
+        self.directories.keys().cloned().collect()
+    }
+
+    /// The next stretch to hand to the parser, oldest generation first; `None` when everything that the last scan saw was handed out.
+    pub fn next_chunk(&mut self) -> Option<Chunk> {
+        loop {
+            let (format, finite) = (self.format, self.mode == Mode::Finite);
+            let next = self
+                .tracked
+                .iter_mut()
+                .filter(|t| {
+                    (t.has_next(finite) || t.has_grown_aside(self.config.read_bytes) && !finite)
+                        && format.is_none_or(|format| t.row.format == format)
+                })
+                .min_by(|a, b| age(&a.row.file).cmp(&age(&b.row.file)))?;
+            if !next.aside
+                && let Some(chunk) = next.hand_out(self.config.read_bytes)
+            {
+                return Some(chunk);
+            }
+            match next.take(self.config.read_bytes) {
+                Ok(Taken::Bytes) => next.aside = false,
+                Ok(Taken::EndOfFile) if finite || next.row.codec != Codec::Raw => next.end(None),
+                Ok(Taken::EndOfFile) => next.seen_bytes = Some(next.taken_bytes()),
+                Ok(Taken::Replaced) => {
+                    next.displace();
+                    self.shaken = true;
+                    if finite {
+                        next.end(Some(GapReason::Truncated));
+                    }
+                }
+                Ok(Taken::Corrupt) => next.end(Some(GapReason::Corrupt)),
+                Ok(Taken::Cut) if finite => next.end(Some(GapReason::Corrupt)),
+                Ok(Taken::Cut) => {
+                    next.cut = true;
+                    next.reader = None;
+                }
+                Err(error) => {
+                    next.blocked = true;
+                    if next.row.codec != Codec::Raw {
+                        // Where its stream stands nobody knows. An open raw file may be the only way to a deleted one.
+                        next.reader = None;
+                    }
+                    self.trouble.push((next.row.file.path.clone(), error));
+                }
+            }
+        }
+    }
+
+    /// Bytes that were seen and not handed out; what compressed files still hold isn't known and doesn't count.
+    pub fn unread_bytes(&self) -> u64 {
+        self.tracked.iter().map(Tracked::unread_bytes).sum()
+    }
+
+    /// Up to where the generation is committed.
+    pub fn committed_bytes(&self, generation: GenerationId) -> Result<u64, Error> {
+        let tracked = self.tracked.iter().find(|t| t.row.id == generation);
+        tracked
+            .map(|t| t.row.offset_bytes)
+            .ok_or(Error::NotHandedOut {
+                generation,
+                offset_bytes: 0,
+            })
+    }
+
+    /// The row to store with the records that end before `offset_bytes`: a record boundary between the last commit and the end of the last chunk.
+    pub fn checkpoint(
+        &self,
+        generation: GenerationId,
+        offset_bytes: u64,
+    ) -> Result<Generation, Error> {
+        self.tracked
+            .iter()
+            .find(|t| t.row.id == generation)
+            .ok_or(Error::NotHandedOut {
+                generation,
+                offset_bytes,
+            })?
+            .checkpoint(offset_bytes)
+    }
+
+    /// The row that `checkpoint` gave is in the store.
+    pub fn committed(&mut self, row: Generation) {
+        if let Some(tracked) = self.tracked.iter_mut().find(|t| t.row.id == row.id) {
+            tracked.committed(row);
+        }
+    }
+
+    /// The commit failed or parsing starts again: the next chunk of the generation starts at its last committed offset, its end and gaps are told again.
+    pub fn rewind(&mut self, generation: GenerationId) {
+        if let Some(tracked) = self.tracked.iter_mut().find(|t| t.row.id == generation) {
+            tracked.rewind();
+        }
+    }
+
+    /// Nobody can read the generation yet: hands it out again, from its last committed offset, when it has grown, or after [`ServerTail::take_back`].
+    pub fn set_aside(&mut self, generation: GenerationId) {
+        self.rewind(generation);
+        if let Some(tracked) = self.tracked.iter_mut().find(|t| t.row.id == generation) {
+            tracked.aside = true;
+        }
+    }
+
+    /// Everything that was set aside can be read.
+    pub fn take_back(&mut self) {
+        self.tracked.iter_mut().for_each(|t| t.aside = false);
+    }
+
+    fn look_at_open_files(&mut self, scan: &mut Scan) {
+        for tracked in &mut self.tracked {
+            tracked.blocked = false;
+            tracked.release();
+            match tracked.look() {
+                Ok(Look::Holds) => {}
+                Ok(Look::Replaced) => {
+                    tracked.displace();
+                    self.shaken = true;
+                }
+                Err(error) => {
+                    tracked.blocked = true;
+                    scan.unreadable.push((tracked.row.file.path.clone(), error));
+                }
+            }
+        }
+    }
+
+    fn listing_is_stale(&self) -> bool {
+        let Some(listed) = self.listed else {
+            return true;
+        };
+        listed.elapsed() >= self.config.poll_interval
+            || self.directories.iter().any(|(path, then)| {
+                fs::metadata(path).map_or(true, |now| file_hint(path.clone(), &now) != *then)
+            })
+    }
+
+    /// Ends what is over.
+    pub(super) fn judge(&mut self, listing: &Listing, hidden: &Hidden) {
+        if self.mode == Mode::Finite {
+            return;
+        }
+        let format = self.format;
+        let mine = |t: &Tracked| format.is_none_or(|format| t.row.format == format);
+        let newest = self
+            .tracked
+            .iter()
+            .filter(|t| t.placed && mine(t))
+            .map(|t| t.row.file.modified_us)
+            .max();
+        let there: HashSet<&Path> = listing
+            .files
+            .iter()
+            .map(|found| found.file.path.as_path())
+            .collect();
+        for tracked in &mut self.tracked {
+            if tracked.life != Life::Open || !mine(tracked) {
+                continue;
+            }
+            if tracked.cut && tracked.is_quiet(CUT_AFTER) {
+                tracked.end(Some(GapReason::Corrupt));
+                continue;
+            }
+            let path = tracked.row.file.path.as_path();
+            let overwritten = there.contains(path);
+            let left_out = !tracked.placed && !covers(&self.paths, self.mode, path);
+            if !tracked.placed {
+                tracked.missing_looks = tracked.missing_looks.saturating_add(1);
+            }
+            let seen = Sighting {
+                placed: tracked.placed,
+                named: tracked.named,
+                unread: unread(tracked),
+                quiet: tracked.is_quiet(self.config.quiet_after),
+                superseded: newest > Some(tracked.row.file.modified_us),
+                may_be_hidden: left_out || hidden.may_hold(&tracked.row.file),
+                missing_looks: tracked.missing_looks,
+                overwritten,
+            };
+            if let Verdict::Over(reason) = verdict(seen) {
+                tracked.end(reason);
+            }
+        }
+    }
+
+    /// Closes what is beyond the limit: first files that are read to their end, the oldest of them first, then the newest of the others.
+    fn limit_open_files(&mut self) {
+        let mut open: Vec<usize> = (0..self.tracked.len())
+            .filter(|index| self.tracked.get(*index).is_some_and(|t| t.reader.is_some()))
+            .collect();
+        let Some(excess) = open.len().checked_sub(OPEN_FILES_MAX).filter(|n| *n > 0) else {
+            return;
+        };
+        open.sort_by_key(|index| {
+            self.tracked.get(*index).map(|t| {
+                let modified_us = t.row.file.modified_us;
+                match t.unread_bytes() {
+                    0 => (0, modified_us),
+                    _ => (1, modified_us.saturating_neg()),
+                }
+            })
+        });
+        for index in open.into_iter().take(excess) {
+            // A file without a name can't be opened again.
+            if let Some(tracked) = self.tracked.get_mut(index).filter(|t| t.named) {
+                tracked.reader = None;
+            }
+        }
+    }
+}
+
+pub(super) fn unread(tracked: &Tracked) -> Unread {
+    match tracked.seen_bytes {
+        None => Unread::Unknown,
+        Some(seen) if seen > tracked.taken_bytes() => Unread::Something,
+        Some(_) => Unread::Nothing,
+    }
+}
+
+fn age(file: &FileHint) -> (i64, &Path) {
+    (file.modified_us, &file.path)
+}

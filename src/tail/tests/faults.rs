@@ -1,0 +1,876 @@
+//! Named faults: what each leaves in the store.
+
+use std::fs::{self, File, OpenOptions, Permissions};
+use std::io::Write;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use super::{Config, Daemon, Mode, Store, config};
+use crate::model::position::{Codec, Gap, GapReason, GenerationId, GenerationState};
+use crate::tail::Error;
+use crate::tail::discovery::{ServerLogs, log_files, servers_of};
+
+/// `count` lines of a log, from number `first` on; each about 60 bytes.
+fn lines(first: usize, count: usize) -> String {
+    (first..first + count)
+        .map(|n| format!("2026-11-20 10:00:00.{n:06} UTC [77] LOG:  duration: 1.0 ms {n}\n"))
+        .collect()
+}
+
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    fn append(&self, name: &str, text: &str) {
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.file(name))
+            .unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    /// Overwrites in place: the inode stays.
+    fn overwrite(&self, name: &str, text: &str) {
+        File::create(self.file(name))
+            .unwrap()
+            .write_all(text.as_bytes())
+            .unwrap();
+    }
+
+    fn rename(&self, from: &str, to: &str) {
+        fs::rename(self.file(from), self.file(to)).unwrap();
+    }
+
+    fn copy(&self, from: &str, to: &str) {
+        fs::copy(self.file(from), self.file(to)).unwrap();
+    }
+
+    fn remove(&self, name: &str) {
+        fs::remove_file(self.file(name)).unwrap();
+    }
+
+    /// As if it had last been written an hour ago.
+    fn age(&self, name: &str) {
+        let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+        File::open(self.file(name))
+            .unwrap()
+            .set_modified(hour_ago)
+            .unwrap();
+    }
+
+    fn gzip(&self, name: &str, content: &[u8]) {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        gzip.write_all(content).unwrap();
+        fs::write(self.file(name), gzip.finish().unwrap()).unwrap();
+        self.age(name);
+    }
+
+    fn daemon(&self) -> Daemon {
+        Daemon::follow(self.path(), Store::default())
+    }
+}
+
+/// A daemon that has committed the first `read` of `written` lines of `x.log`, and saw all of them.
+fn half_read(folder: &Folder, written: usize, read: usize) -> Daemon {
+    folder.append("x.log", &lines(0, read));
+    let mut daemon = folder.daemon();
+    daemon.settle();
+    folder.append("x.log", &lines(read, written - read));
+    daemon.scan();
+    daemon
+}
+
+fn gaps(daemon: &Daemon) -> Vec<(u64, Option<u64>, GapReason)> {
+    let gap = |gap: &Gap| (gap.from_bytes, gap.to_bytes, gap.reason);
+    daemon.store.gaps.iter().map(gap).collect()
+}
+
+fn offset(first: usize, count: usize) -> u64 {
+    lines(first, count).len() as u64
+}
+
+#[test]
+fn rename_and_create_while_writing() {
+    let folder = Folder::new();
+    let mut daemon = folder.daemon();
+    for rotation in 0..20 {
+        folder.append("x.log", &lines(rotation * 10, 7));
+        daemon.scan();
+        daemon.read();
+        let old = OpenOptions::new()
+            .append(true)
+            .open(folder.file("x.log"))
+            .unwrap();
+        for n in (1..=rotation).rev() {
+            folder.rename(&format!("x.log.{n}"), &format!("x.log.{}", n + 1));
+        }
+        folder.rename("x.log", "x.log.1");
+        if rotation % 3 == 0 {
+            daemon.scan();
+        }
+        // The server writes to the renamed file until it is told to open a new one.
+        (&old)
+            .write_all(lines(rotation * 10 + 7, 3).as_bytes())
+            .unwrap();
+        daemon.commit();
+    }
+    daemon.settle();
+    assert_eq!(daemon.store.text(), lines(0, 200));
+    assert_eq!(gaps(&daemon), []);
+    assert_eq!(daemon.store.rows.len(), 20);
+}
+
+#[test]
+fn several_rotations_between_two_looks_at_one_named_file() {
+    let folder = Folder::new();
+    let paths = [folder.file("x.log")];
+    folder.append("x.log", &lines(0, 10));
+    let mut daemon = Daemon::start(&paths, Mode::Follow, Store::default(), &config());
+    daemon.scan();
+    daemon.read();
+    folder.append("x.log", &lines(10, 10));
+    folder.rename("x.log", "x.log.1");
+    folder.append("x.log", &lines(20, 10));
+    folder.rename("x.log.1", "x.log.2");
+    folder.rename("x.log", "x.log.1");
+    folder.append("x.log", &lines(30, 10));
+    daemon.settle();
+    assert_eq!(daemon.store.text(), lines(0, 40));
+    assert_eq!(daemon.store.rows.len(), 3);
+}
+
+#[test]
+fn new_names() {
+    let folder = Folder::new();
+    let mut daemon = folder.daemon();
+    for hour in 0..5 {
+        let name = format!("postgresql-2026-11-20_{hour:02}0000.log");
+        folder.append(&name, &lines(hour * 10, 10));
+        folder.age(&name);
+        daemon.settle();
+    }
+    assert_eq!(daemon.store.text(), lines(0, 50));
+    let states = |daemon: &Daemon| {
+        let done = daemon
+            .store
+            .rows
+            .values()
+            .filter(|row| row.state == GenerationState::Done);
+        done.count()
+    };
+    // All but the newest are finished, once they are older than it.
+    folder.append("postgresql-2026-11-20_040000.log", &lines(50, 1));
+    daemon.settle();
+    assert_eq!(states(&daemon), 4);
+    // One goes on after all.
+    folder.append("postgresql-2026-11-20_000000.log", &lines(90, 1));
+    daemon.settle();
+    let mut daemon = daemon.restart(folder.path());
+    daemon.settle();
+    assert_eq!(
+        daemon.store.text(),
+        [lines(0, 10), lines(90, 1), lines(10, 41)].concat()
+    );
+    assert_eq!(daemon.store.rows.len(), 5);
+}
+
+#[test]
+fn restart_goes_on_at_the_committed_offset() {
+    let folder = Folder::new();
+    let mut daemon = half_read(&folder, 20, 10);
+    folder.append("x.log", "2026-11-20 half a li");
+    while daemon.read() {}
+    let mut daemon = daemon.restart(folder.path());
+    daemon.settle();
+    folder.append("x.log", "ne\n");
+    daemon.settle();
+    assert_eq!(
+        daemon.store.text(),
+        format!("{}2026-11-20 half a line\n", lines(0, 20))
+    );
+    assert_eq!(daemon.store.rows.len(), 1);
+}
+
+#[test]
+fn copytruncate_all_read() {
+    let folder = Folder::new();
+    let mut daemon = half_read(&folder, 10, 10);
+    folder.copy("x.log", "x.log.1");
+    daemon.settle();
+    folder.overwrite("x.log", "");
+    folder.append("x.log", &lines(10, 5));
+    daemon.settle();
+    assert_eq!(daemon.store.text(), lines(0, 15));
+    assert_eq!((gaps(&daemon), daemon.store.rows.len()), (vec![], 2));
+}
+
+#[test]
+fn copytruncate_unread_rest_in_the_copy() {
+    let folder = Folder::new();
+    let mut daemon = half_read(&folder, 200, 10);
+    folder.copy("x.log", "x.log.1");
+    folder.overwrite("x.log", &lines(200, 5));
+    daemon.settle();
+    assert_eq!(daemon.store.text(), lines(0, 205));
+    assert_eq!((gaps(&daemon), daemon.store.rows.len()), (vec![], 2));
+}
+
+#[test]
+fn copytruncate_copy_removed() {
+    let folder = Folder::new();
+    let mut daemon = half_read(&folder, 200, 10);
+    folder.overwrite("x.log", &lines(200, 5));
+    daemon.settle();
+    assert_eq!(daemon.store.text(), [lines(0, 10), lines(200, 5)].concat());
+    assert_eq!(gaps(&daemon), [(offset(0, 10), None, GapReason::Truncated)]);
+}
+
+#[test]
+fn copy_that_is_older_than_what_was_read() {
+    let folder = Folder::new();
+    let mut daemon = half_read(&folder, 20, 10);
+    folder.copy("x.log", "x.log.1");
+    folder.append("x.log", &lines(20, 200));
+    daemon.settle();
+    folder.overwrite("x.log", &lines(300, 5));
+    daemon.settle();
+    let mut daemon = daemon.restart(folder.path());
+    daemon.settle();
+    assert_eq!(daemon.store.text(), [lines(0, 220), lines(300, 5)].concat());
+    assert_eq!(gaps(&daemon), []);
+}
+
+#[test]
+fn truncated_and_regrown_past_the_offset() {
+    let folder = Folder::new();
+    let mut daemon = half_read(&folder, 20, 10);
+    folder.overwrite("x.log", &lines(100, 300));
+    daemon.settle();
+    assert_eq!(
+        daemon.store.text(),
+        [lines(0, 10), lines(100, 300)].concat()
+    );
+    assert_eq!(gaps(&daemon), [(offset(0, 10), None, GapReason::Truncated)]);
+}
+
+#[test]
+fn truncated_and_regrown_while_down() {
+    let folder = Folder::new();
+    let daemon = half_read(&folder, 20, 10);
+    folder.overwrite("x.log", &lines(100, 300));
+    let mut daemon = daemon.restart(folder.path());
+    daemon.settle();
+    assert_eq!(
+        daemon.store.text(),
+        [lines(0, 10), lines(100, 300)].concat()
+    );
+    assert_eq!(gaps(&daemon), [(offset(0, 10), None, GapReason::Truncated)]);
+    assert_eq!(daemon.restart(folder.path()).store.gaps.len(), 1);
+}
+
+#[test]
+fn same_head_other_body() {
+    for down in [false, true] {
+        let folder = Folder::new();
+        let mut daemon = half_read(&folder, 300, 300);
+        let head = lines(0, 100);
+        assert!(head.len() > 4096);
+        folder.overwrite("x.log", &[head.clone(), lines(1000, 300)].concat());
+        if down {
+            daemon = daemon.restart(folder.path());
+        }
+        daemon.settle();
+        let text = [lines(0, 300), head, lines(1000, 300)].concat();
+        assert_eq!(daemon.store.text(), text);
+        assert_eq!(daemon.store.rows.len(), 2);
+    }
+}
+
+#[test]
+fn truncated_between_reading_and_committing() {
+    let folder = Folder::new();
+    let mut daemon = half_read(&folder, 20, 10);
+    assert!(daemon.read());
+    folder.overwrite("x.log", &lines(100, 1));
+    // What was read was true; it is committed, and can be read again from memory when the commit fails.
+    daemon.rewind();
+    daemon.settle();
+    assert_eq!(daemon.store.text(), [lines(0, 20), lines(100, 1)].concat());
+    assert_eq!(gaps(&daemon), []);
+}
+
+#[test]
+fn overwritten_during_reading_never_mixes() {
+    let folder = Folder::new();
+    let path = folder.file("x.log");
+    let versions = 150;
+    let writer = std::thread::spawn(move || {
+        for version in 0..versions {
+            let mut file = File::create(&path).unwrap();
+            for part in 0..40 {
+                let lines: String = (part * 100..part * 100 + 100)
+                    .map(|n| format!("{version:04} {n:08} {}\n", "x".repeat(50)))
+                    .collect();
+                file.write_all(lines.as_bytes()).unwrap();
+            }
+        }
+    });
+    let mut daemon = folder.daemon();
+    while !writer.is_finished() {
+        daemon.scan();
+        while daemon.read() {}
+        daemon.commit();
+    }
+    daemon.settle();
+    for id in daemon.store.bytes.keys() {
+        let (start, content) = daemon.store.content(*id);
+        assert_eq!(start, 0);
+        let version = content.get(..4).unwrap().to_vec();
+        for (n, line) in content
+            .split(|b| *b == b'\n')
+            .filter(|line| line.len() == 64)
+            .enumerate()
+        {
+            assert_eq!(
+                line.get(..4),
+                Some(version.as_slice()),
+                "two contents in one generation"
+            );
+            assert_eq!(line.get(5..13), Some(format!("{n:08}").as_bytes()));
+        }
+    }
+    let last = format!("{:04} {:08}", versions - 1, 3999);
+    assert!(daemon.store.text().contains(&last));
+}
+
+#[test]
+fn cut_to_a_part_of_itself() {
+    let folder = Folder::new();
+    let mut daemon = half_read(&folder, 2000, 100);
+    daemon.settle();
+    let file = OpenOptions::new()
+        .write(true)
+        .open(folder.file("x.log"))
+        .unwrap();
+    file.set_len(offset(0, 1500)).unwrap();
+    let mut daemon = daemon.restart(folder.path());
+    daemon.settle();
+    folder.append("x.log", &lines(5000, 10));
+    daemon.settle();
+    // Nothing is swallowed: what stands behind the last anchor that still holds comes again, under a generation of its own.
+    let rows: Vec<u64> = daemon
+        .store
+        .rows
+        .values()
+        .map(|row| row.offset_bytes)
+        .collect();
+    assert!(
+        rows.contains(&offset(0, 2000)) && rows.contains(&(offset(0, 1500) + offset(5000, 10))),
+        "{rows:?}"
+    );
+    assert!(daemon.store.text().contains(&lines(5000, 10)));
+}
+
+#[test]
+fn hole_of_nul_bytes() {
+    let folder = Folder::new();
+    let mut writer = File::create(folder.file("x.log")).unwrap();
+    writer.write_all(lines(0, 200).as_bytes()).unwrap();
+    let mut daemon = folder.daemon();
+    daemon.settle();
+    // A writer without O_APPEND goes on at its old place.
+    File::create(folder.file("x.log")).unwrap();
+    writer.write_all(lines(200, 10).as_bytes()).unwrap();
+    daemon.scan();
+    while daemon.read() {}
+    daemon.rewind();
+    daemon.settle();
+    let mut daemon = daemon.restart(folder.path());
+    writer.write_all(lines(210, 10).as_bytes()).unwrap();
+    daemon.settle();
+    assert_eq!(daemon.store.text(), lines(0, 220));
+    assert_eq!(gaps(&daemon), [(0, Some(offset(0, 200)), GapReason::Hole)]);
+    assert_eq!(daemon.store.rows.len(), 2);
+}
+
+#[test]
+fn inode_reuse() {
+    let folder = Folder::new();
+    let mut daemon = half_read(&folder, 10, 10).restart(folder.path());
+    let inode = fs::metadata(folder.file("x.log")).unwrap().ino();
+    folder.remove("x.log");
+    let mut reused = false;
+    for n in 0..50 {
+        folder.append("x.log", &lines(100 + n, 30));
+        reused = fs::metadata(folder.file("x.log")).unwrap().ino() == inode;
+        if reused {
+            break;
+        }
+        folder.remove("x.log");
+    }
+    if !reused {
+        eprintln!("skipped: this file system doesn't reuse inodes");
+        return;
+    }
+    daemon.settle();
+    assert_eq!(daemon.store.rows.len(), 2);
+    assert_eq!(daemon.store.text().matches('\n').count(), 40);
+}
+
+#[test]
+fn compressed_after_rotation_half_read() {
+    type Compress = fn(&Folder, &[u8]);
+    let gzip: Compress = |folder, content| {
+        let (one, two) = content.split_at(5000);
+        folder.gzip("1", one);
+        folder.gzip("2", two);
+        let both = [
+            fs::read(folder.file("1")).unwrap(),
+            fs::read(folder.file("2")).unwrap(),
+        ];
+        fs::write(folder.file("x.log.1.gz"), both.concat()).unwrap();
+        folder.age("x.log.1.gz");
+    };
+    let zstd: Compress = |folder, content| {
+        let frames = content
+            .chunks(5000)
+            .map(|part| zstd::encode_all(part, 1).unwrap());
+        fs::write(
+            folder.file("x.log.1.zst"),
+            frames.collect::<Vec<_>>().concat(),
+        )
+        .unwrap();
+        folder.age("x.log.1.zst");
+    };
+    for compress in [gzip, zstd] {
+        let folder = Folder::new();
+        let daemon = half_read(&folder, 400, 150);
+        let content = fs::read(folder.file("x.log")).unwrap();
+        folder.remove("x.log");
+        compress(&folder, &content);
+        folder.append("x.log", &lines(400, 10));
+        let mut daemon = daemon.restart(folder.path());
+        daemon.settle();
+        assert_eq!(daemon.store.text(), lines(0, 410));
+        assert_eq!((gaps(&daemon), daemon.store.rows.len()), (vec![], 2));
+        // The place of a finished compressed file is remembered; it isn't read again.
+        let moved = daemon
+            .store
+            .rows
+            .values()
+            .filter(|row| row.codec != Codec::Raw)
+            .count();
+        assert_eq!(moved, 1);
+        let mut daemon = daemon.restart(folder.path());
+        assert!(!{
+            daemon.scan();
+            daemon.read()
+        });
+    }
+}
+
+#[test]
+fn compressed_file_that_is_being_written() {
+    let folder = Folder::new();
+    let mut daemon = half_read(&folder, 400, 150).restart(folder.path());
+    let content = fs::read(folder.file("x.log")).unwrap();
+    folder.gzip("whole", &content);
+    let whole = fs::read(folder.file("whole")).unwrap();
+    folder.remove("x.log");
+    fs::write(folder.file("x.log.1.gz"), &whole[..whole.len() / 2]).unwrap();
+    daemon.settle();
+    assert_eq!(
+        (daemon.store.text(), gaps(&daemon)),
+        (lines(0, 150), vec![])
+    );
+    fs::write(folder.file("x.log.1.gz"), &whole).unwrap();
+    folder.age("x.log.1.gz");
+    daemon.settle();
+    assert_eq!(
+        (daemon.store.text(), gaps(&daemon)),
+        (lines(0, 400), vec![])
+    );
+}
+
+#[test]
+fn damaged_compressed_files() {
+    let content = lines(0, 2000).into_bytes();
+    for cut in [true, false] {
+        let folder = Folder::new();
+        folder.gzip("x.log.1.gz", &content);
+        let mut packed = fs::read(folder.file("x.log.1.gz")).unwrap();
+        let len = packed.len();
+        if cut {
+            packed.truncate(len / 2);
+        } else {
+            packed[len - 8] ^= 1;
+        }
+        fs::write(folder.file("x.log.1.gz"), &packed).unwrap();
+        folder.age("x.log.1.gz");
+        let mut daemon = folder.daemon();
+        daemon.settle();
+        let read = daemon.store.text().len() as u64;
+        assert!(content.starts_with(daemon.store.text().as_bytes()) && read > 4096);
+        assert_eq!(gaps(&daemon), [(read, None, GapReason::Corrupt)]);
+        let mut daemon = daemon.restart(folder.path());
+        daemon.settle();
+        assert_eq!(
+            (daemon.store.text().len() as u64, daemon.store.gaps.len()),
+            (read, 1)
+        );
+        assert_eq!(daemon.store.rows.len(), 1);
+    }
+}
+
+#[test]
+fn plain_and_compressed_both_present() {
+    let folder = Folder::new();
+    let mut daemon = half_read(&folder, 300, 100);
+    folder.rename("x.log", "x.log.1");
+    folder.gzip("x.log.1.gz", lines(0, 300).as_bytes());
+    let scan = daemon.scan();
+    assert_eq!(scan.copies.len(), 1);
+    daemon.settle();
+    let mut daemon = daemon.restart(folder.path());
+    daemon.settle();
+    folder.remove("x.log.1");
+    daemon.settle();
+    let mut daemon = daemon.restart(folder.path());
+    daemon.settle();
+    assert_eq!(
+        (daemon.store.text(), gaps(&daemon)),
+        (lines(0, 300), vec![])
+    );
+    assert_eq!(daemon.store.rows.len(), 1);
+}
+
+#[test]
+fn deleted_while_reading() {
+    let folder = Folder::new();
+    let mut daemon = half_read(&folder, 2000, 10);
+    folder.remove("x.log");
+    folder.append("x.log", &lines(2000, 10));
+    daemon.settle();
+    assert_eq!(
+        (daemon.store.text(), gaps(&daemon)),
+        (lines(0, 2010), vec![])
+    );
+}
+
+#[test]
+fn moved_out_of_the_folder() {
+    let folder = Folder::new();
+    fs::create_dir(folder.file("archive")).unwrap();
+    let mut daemon = half_read(&folder, 2000, 10);
+    folder.rename("x.log", "archive/x.log.1");
+    folder.append("x.log", &lines(2000, 10));
+    daemon.settle();
+    assert_eq!(
+        (daemon.store.text(), gaps(&daemon)),
+        (lines(0, 2010), vec![])
+    );
+}
+
+#[test]
+fn deleted_while_down() {
+    let folder = Folder::new();
+    let daemon = half_read(&folder, 200, 10);
+    folder.remove("x.log");
+    let mut daemon = daemon.restart(folder.path());
+    daemon.settle();
+    assert_eq!(gaps(&daemon), [(offset(0, 10), None, GapReason::Deleted)]);
+    let states: Vec<_> = daemon.store.rows.values().map(|row| row.state).collect();
+    assert_eq!(states, [GenerationState::Lost]);
+    let mut daemon = daemon.restart(folder.path());
+    daemon.settle();
+    assert_eq!(daemon.store.gaps.len(), 1);
+}
+
+#[test]
+fn directory_gone_and_back() {
+    let folder = Folder::new();
+    fs::create_dir(folder.file("log")).unwrap();
+    let paths = [folder.file("log")];
+    folder.append("log/x.log", &lines(0, 10));
+    let mut daemon = Daemon::start(&paths, Mode::Follow, Store::default(), &config());
+    daemon.settle();
+    folder.append("log/x.log", &lines(10, 10));
+    let store = daemon.store.clone();
+    drop(daemon);
+    folder.rename("log", "elsewhere");
+    let mut daemon = Daemon::start(&paths, Mode::Follow, store, &config());
+    assert_eq!(daemon.scan().unreadable.len(), 1);
+    daemon.settle();
+    assert_eq!(gaps(&daemon), []);
+    folder.rename("elsewhere", "log");
+    daemon.settle();
+    assert_eq!(daemon.store.text(), lines(0, 20));
+    // Replaced while it runs: what was open is read to its end, the new one from its beginning.
+    folder.append("log/x.log", &lines(20, 10));
+    folder.rename("log", "old");
+    fs::create_dir(folder.file("log")).unwrap();
+    folder.append("log/x.log", &lines(30, 10));
+    daemon.settle();
+    assert_eq!((daemon.store.text(), gaps(&daemon)), (lines(0, 40), vec![]));
+}
+
+#[test]
+fn permission_lost_and_back() {
+    let folder = Folder::new();
+    let daemon = half_read(&folder, 20, 10);
+    let mode =
+        |mode| fs::set_permissions(folder.file("x.log"), Permissions::from_mode(mode)).unwrap();
+    mode(0o000);
+    if File::open(folder.file("x.log")).is_ok() {
+        eprintln!("skipped: this user may read everything");
+        return;
+    }
+    let mut daemon = daemon.restart(folder.path());
+    daemon.settle();
+    assert_eq!(daemon.scan().unreadable.len(), 1);
+    assert_eq!(gaps(&daemon), []);
+    mode(0o600);
+    daemon.settle();
+    assert_eq!((daemon.store.text(), gaps(&daemon)), (lines(0, 20), vec![]));
+}
+
+#[test]
+fn stored_offset_beyond_the_file() {
+    let folder = Folder::new();
+    let mut daemon = half_read(&folder, 10, 10);
+    for row in daemon.store.rows.values_mut() {
+        row.offset_bytes += 1_000_000;
+        row.anchor.offset_bytes += 1_000_000;
+    }
+    let mut daemon = daemon.restart(folder.path());
+    folder.append("x.log", &lines(10, 10));
+    daemon.settle();
+    let last = daemon.store.rows.values().map(|row| row.offset_bytes).min();
+    assert_eq!(last, Some(offset(0, 20)));
+}
+
+#[test]
+fn empty_and_very_short_files() {
+    let folder = Folder::new();
+    let mut daemon = folder.daemon();
+    File::create(folder.file("a.log")).unwrap();
+    File::create(folder.file("b.log")).unwrap();
+    daemon.settle();
+    assert_eq!(daemon.store.rows.len(), 0);
+    // One byte each: the second can't be told from a copy of the first, and waits.
+    folder.append("a.log", "2");
+    folder.append("b.log", "2");
+    daemon.settle();
+    assert_eq!(daemon.store.rows.len(), 1);
+    folder.append("b.log", &lines(50, 10)[1..]);
+    daemon.settle();
+    folder.append("a.log", &lines(10, 10)[1..]);
+    daemon.settle();
+    let mut daemon = daemon.restart(folder.path());
+    daemon.settle();
+    assert_eq!(daemon.store.text(), [lines(10, 10), lines(50, 10)].concat());
+    assert_eq!(daemon.store.rows.len(), 2);
+}
+
+#[test]
+fn two_equal_files() {
+    let folder = Folder::new();
+    folder.append("a.log", &lines(0, 300));
+    folder.copy("a.log", "b.log");
+    let mut daemon = folder.daemon();
+    let scan = daemon.scan();
+    assert_eq!((scan.new.len(), scan.copies.len()), (1, 1));
+    daemon.settle();
+    fs::hard_link(folder.file("a.log"), folder.file("c.log")).unwrap();
+    symlink("a.log", folder.file("d.log")).unwrap();
+    symlink("nowhere", folder.file("e.log")).unwrap();
+    daemon.settle();
+    let mut daemon = daemon.restart(folder.path());
+    daemon.settle();
+    assert_eq!(daemon.store.text(), lines(0, 300));
+    // The copy goes on by itself: its own lines are read, the common ones not again.
+    folder.append("b.log", &lines(300, 10));
+    daemon.settle();
+    assert_eq!(daemon.store.text(), lines(0, 310));
+}
+
+#[test]
+fn one_format_of_a_server() {
+    let folder = Folder::new();
+    folder.append("x.log", "starting\n");
+    folder.append("x.csv", "1,2\n");
+    let mut daemon = folder.daemon();
+    let scan = daemon.scan();
+    assert_eq!(scan.watched_only, [folder.file("x.log")]);
+    daemon.settle();
+    assert_eq!(daemon.store.text(), "1,2\n");
+}
+
+#[test]
+fn import_ends_every_file_and_adds_nothing_twice() {
+    let folder = Folder::new();
+    folder.append("x.log", &format!("{}no newline", lines(0, 300)));
+    folder.gzip("y.log.gz", lines(1000, 300).as_bytes());
+    let paths = [folder.file("x.log"), folder.file("*.gz")];
+    let import = |store| {
+        let mut daemon = Daemon::start(&paths, Mode::Finite, store, &Config::default());
+        daemon.settle();
+        daemon
+    };
+    let daemon = import(Store::default());
+    let text = daemon.store.text();
+    assert_eq!(
+        text,
+        format!("{}no newline{}", lines(0, 300), lines(1000, 300))
+    );
+    assert!(
+        daemon
+            .store
+            .rows
+            .values()
+            .all(|row| row.state == GenerationState::Done)
+    );
+    let mut again = import(daemon.store);
+    again.settle();
+    assert_eq!(again.store.text(), text);
+    // Under other names, and the daemon over the same files.
+    folder.rename("x.log", "z.log");
+    let mut daemon = again.restart(folder.path());
+    daemon.settle();
+    assert_eq!((daemon.store.text(), gaps(&daemon)), (text, vec![]));
+}
+
+#[test]
+fn more_files_than_are_held_open() {
+    let folder = Folder::new();
+    for n in 0..150 {
+        let name = format!("postgresql-{n:03}.log");
+        folder.append(&name, &lines(n * 10, 5));
+    }
+    let mut daemon = folder.daemon();
+    daemon.scan();
+    let open = daemon
+        .tail
+        .tracked
+        .iter()
+        .filter(|t| t.reader.is_some())
+        .count();
+    assert_eq!(open, 64);
+    daemon.settle();
+    for n in 0..150 {
+        folder.append(&format!("postgresql-{n:03}.log"), &lines(n * 10 + 5, 5));
+    }
+    daemon.settle();
+    assert_eq!(
+        (daemon.store.text(), gaps(&daemon)),
+        (lines(0, 1500), vec![])
+    );
+}
+
+#[test]
+fn checkpoints_stand_in_what_was_handed_out() {
+    let folder = Folder::new();
+    let mut daemon = half_read(&folder, 20, 10);
+    daemon.read();
+    let id = GenerationId(*daemon.store.rows.keys().next().unwrap());
+    for outside in [offset(0, 9), offset(0, 21)] {
+        let refused = daemon.tail.checkpoint(id, outside);
+        assert!(matches!(refused, Err(Error::NotHandedOut { .. })));
+    }
+    assert!(daemon.tail.checkpoint(GenerationId(1), 0).is_err());
+    assert_eq!(
+        daemon
+            .tail
+            .checkpoint(id, offset(0, 15))
+            .unwrap()
+            .offset_bytes,
+        offset(0, 15)
+    );
+}
+
+#[test]
+fn discovery() {
+    let folder = Folder::new();
+    let missing = log_files(&[folder.file("nowhere")]).unwrap_err();
+    assert_eq!(
+        missing.to_string(),
+        format!(
+            "{}: there is no such file or directory; check the path",
+            folder.file("nowhere").display()
+        )
+    );
+    assert!(matches!(
+        log_files(&[folder.file("x.log")]),
+        Err(Error::Missing { .. })
+    ));
+    assert!(matches!(
+        log_files(&[folder.path().to_owned()]),
+        Err(Error::NoLogs { .. })
+    ));
+    assert!(matches!(
+        servers_of(&[folder.path().to_owned()]),
+        Err(Error::NoLogs { .. })
+    ));
+    assert!(matches!(
+        log_files(&[folder.file("*.log")]),
+        Err(Error::NoLogs { .. })
+    ));
+    for sub in ["shop", "blog", "empty"] {
+        fs::create_dir(folder.file(sub)).unwrap();
+    }
+    folder.append("shop/a.log.1", "x");
+    folder.age("shop/a.log.1");
+    folder.append("shop/a.log", "x");
+    folder.append("shop/README.md", "x");
+    folder.append("blog/a.csv", "x");
+    let names = |paths: &[PathBuf]| -> Vec<PathBuf> {
+        log_files(paths)
+            .unwrap()
+            .into_iter()
+            .map(|found| found.file.path)
+            .collect()
+    };
+    assert_eq!(
+        names(&[folder.file("shop")]),
+        [folder.file("shop/a.log.1"), folder.file("shop/a.log")]
+    );
+    assert_eq!(
+        names(&[folder.file("shop/a.log")]),
+        [folder.file("shop/a.log")]
+    );
+    assert_eq!(
+        names(&[folder.file("*/*.csv")]),
+        [folder.file("blog/a.csv")]
+    );
+    let server = |name: &str, path: &str| ServerLogs {
+        name: name.to_owned(),
+        paths: vec![folder.file(path)],
+    };
+    let (blog, shop) = (server("blog", "blog"), server("shop", "shop"));
+    assert_eq!(
+        servers_of(&[folder.path().to_owned()]).unwrap(),
+        [blog, shop.clone()]
+    );
+    assert_eq!(servers_of(&[folder.file("shop")]).unwrap(), [shop]);
+    assert_eq!(
+        servers_of(&[folder.file("*/a.*")]).unwrap(),
+        [server("blog", "blog/a.*"), server("shop", "shop/a.*")]
+    );
+    assert!(matches!(
+        servers_of(&[folder.file("empty")]),
+        Err(Error::NoLogs { .. })
+    ));
+}
