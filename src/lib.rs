@@ -13,3 +13,6 @@
 pub mod model;
 // Bytes on disk to chunks with positions: discovery, rotation, compression, generations.
 pub mod tail;
+
+// Bytes to log records: log_line_prefix, stderr, csvlog, jsonlog.
+pub mod record;
