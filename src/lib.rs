@@ -16,3 +16,6 @@ pub mod tail;
 
 // Bytes to log records: log_line_prefix, stderr, csvlog, jsonlog.
 pub mod record;
+
+// Messages, parameters, SQL tokens, normalized statements, redaction.
+pub mod statement;
