@@ -19,3 +19,6 @@ pub mod record;
 
 // Messages, parameters, SQL tokens, normalized statements, redaction.
 pub mod statement;
+
+// auto_explain's plans to one tree and its shape.
+pub mod plan;
