@@ -22,3 +22,6 @@ pub mod statement;
 
 // auto_explain's plans to one tree and its shape.
 pub mod plan;
+
+// Log records to executions: parse, bind, execute, fetch, plan, nesting, failure.
+pub mod execution;

@@ -1,0 +1,28 @@
+//! The log records of a server's sessions to executions: which statement, parse, bind, execute, fetch, plan and error records are one run.
+//!
+//! Comes in: log records of one server in the order of its log. Goes out: executions and captured plans without literals, and the
+//! counts of what was read. Pure: no clock, no I/O. What is still incomplete at the end of a batch goes out as an open
+//! execution; [`Pairing::save`] keeps what is needed to go on after a restart.
+
+mod arrival;
+mod context;
+mod pairing;
+mod query;
+mod session;
+mod state;
+
+pub use pairing::Pairing;
+pub use state::Error;
+
+use crate::model::{
+    accounting::Accounting,
+    execution::{CapturedPlan, Execution},
+};
+
+/// What a stretch of log gave. Each execution occurs at most once.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Events {
+    pub executions: Vec<Execution>,
+    pub plans: Vec<CapturedPlan>,
+    pub accounting: Accounting,
+}

@@ -1,0 +1,623 @@
+//! Which log records are one execution: every record of a server goes through [`Pairing::push`] in log order.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Events, arrival::Arrival, session::Session};
+use crate::model::{
+    execution::ExecutionId,
+    position::{GenerationId, ServerId},
+    record::LogRecord,
+};
+
+/// How much log time may pass in a session before what waits there is closed: a plan or execute follows within it or never.
+const CLOSE_AFTER: SignedDuration = SignedDuration::from_secs(5);
+/// Sessions with something waiting that are held at once; beyond it the one that has been silent longest is closed.
+const SESSIONS_CAP: usize = 10_000;
+
+/// How a session is told apart: by %c where it is logged, else by process id, else not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum SessionKey {
+    Id(String),
+    Process(i32),
+    Unknown,
+}
+
+impl SessionKey {
+    fn of(record: &LogRecord) -> Self {
+        match (&record.session_id, record.process_id) {
+            (Some(id), _) => Self::Id(id.clone()),
+            (None, Some(process_id)) => Self::Process(process_id),
+            (None, None) => Self::Unknown,
+        }
+    }
+}
+
+/// What one server's sessions have waiting. Two pairings that were given the same records in the same order are equal.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pairing {
+    pub(super) server_id: ServerId,
+    pub(super) sessions: HashMap<SessionKey, Session>,
+    /// Log time of the last record. Not the newest: after a clock that ran ahead every session would look silent until time has caught up.
+    pub(super) last: Option<Timestamp>,
+    /// Rows that previews of a generation's last record have put into the store and that are to be withdrawn when the record is whole.
+    pub(super) provisional: BTreeMap<GenerationId, Vec<(ExecutionId, Timestamp)>>,
+}
+
+impl Pairing {
+    pub fn new(server_id: ServerId) -> Self {
+        Self {
+            server_id,
+            sessions: HashMap::new(),
+            last: None,
+            provisional: BTreeMap::new(),
+        }
+    }
+
+    /// Takes the next record of the log. Executions that it closes go to `events`.
+    pub fn push(&mut self, record: &LogRecord, events: &mut Events) {
+        count_record(record, events);
+        self.last = Some(record.log_time);
+        let key = SessionKey::of(record);
+        let mut session = self
+            .sessions
+            .remove(&key)
+            .unwrap_or_else(|| Session::new(record.log_time));
+        if record.log_time.duration_since(session.log_time) > CLOSE_AFTER {
+            session.give_up(events);
+        }
+        session.log_time = record.log_time;
+        Arrival {
+            server_id: self.server_id,
+            record,
+            session: &mut session,
+            events,
+        }
+        .read();
+        if !session.is_idle() {
+            self.sessions.insert(key, session);
+        }
+    }
+
+    /// Ends a batch: closes what has waited for longer than five seconds of log time and hands out what is still open and has changed.
+    pub fn end_batch(&mut self, events: &mut Events) {
+        self.close_silent(events);
+        for open in self
+            .sessions
+            .values_mut()
+            .flat_map(|session| &mut session.open)
+            .filter(|open| open.changed)
+        {
+            open.changed = false;
+            events.executions.push(open.execution.clone());
+        }
+        events
+            .executions
+            .sort_by_key(|execution| (execution.position, execution.id));
+    }
+
+    /// Nothing more comes of this log: closes everything.
+    pub fn finish(&mut self, events: &mut Events) {
+        for (_, mut session) in self.sessions.drain() {
+            session.close_all(events);
+        }
+        events
+            .executions
+            .sort_by_key(|execution| (execution.position, execution.id));
+    }
+
+    /// What `record`, the last of its generation, gives if it is whole. The record is not taken: more of it may come, and then what only this preview
+    /// has brought forth is withdrawn (see [`Pairing::take_provisional`]).
+    pub fn preview(&mut self, record: &LogRecord) -> Events {
+        let key = SessionKey::of(record);
+        let session = self.sessions.get(&key).cloned();
+        let known: Vec<_> = session
+            .iter()
+            .flat_map(|session| &session.open)
+            .map(|open| open.execution.id)
+            .collect();
+        let mut scratch = Self::new(self.server_id);
+        scratch
+            .sessions
+            .extend(session.map(|session| (key, session)));
+        let mut events = Events::default();
+        scratch.push(record, &mut events);
+        scratch.end_batch(&mut events);
+        for execution in &mut events.executions {
+            execution.open = true;
+            if !known.contains(&execution.id) {
+                let rows = self
+                    .provisional
+                    .entry(record.position.generation)
+                    .or_default();
+                rows.push((execution.id, execution.started_at));
+            }
+        }
+        events
+    }
+
+    /// The rows of earlier previews of the generation, which its next batch has to withdraw before it stores the same records for good.
+    pub fn take_provisional(&mut self, generation: GenerationId) -> Vec<(ExecutionId, Timestamp)> {
+        self.provisional.remove(&generation).unwrap_or_default()
+    }
+
+    fn close_silent(&mut self, events: &mut Events) {
+        let Some(last) = self.last else { return };
+        self.sessions.retain(|_, session| {
+            if last.duration_since(session.log_time) > CLOSE_AFTER {
+                session.give_up(events);
+            }
+            !session.is_idle()
+        });
+        if self.sessions.len() > SESSIONS_CAP {
+            let mut by_age: Vec<_> = self
+                .sessions
+                .iter()
+                .map(|(key, session)| (session.log_time, key.clone()))
+                .collect();
+            by_age.sort_unstable();
+            let surplus = self.sessions.len() - SESSIONS_CAP;
+            for (_, key) in by_age.into_iter().take(surplus) {
+                if let Some(mut session) = self.sessions.remove(&key) {
+                    session.close_all(events);
+                }
+            }
+        }
+    }
+}
+
+fn count_record(record: &LogRecord, events: &mut Events) {
+    let accounting = &mut events.accounting;
+    accounting.records_total += 1;
+    *accounting
+        .by_severity
+        .entry(record.error_severity)
+        .or_default() += 1;
+    if let Some(sql_state) = record.sql_state_code {
+        *accounting.by_sqlstate.entry(sql_state).or_default() += 1;
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+    use crate::model::{
+        execution::Execution,
+        position::Position,
+        record::{RecordFlags, Severity, SqlState},
+    };
+
+    const SERVER: ServerId = ServerId(1);
+
+    /// A LOG record of process 7, `offset` milliseconds after the beginning of the log.
+    pub(crate) fn record(offset: u64, message: &str) -> LogRecord {
+        let offset_ms = i64::try_from(offset).unwrap();
+        LogRecord {
+            position: Position {
+                generation: GenerationId(1),
+                offset_bytes: offset,
+            },
+            end_bytes: offset + 1,
+            log_time: Timestamp::from_millisecond(1_800_000_000_000 + offset_ms).unwrap(),
+            user_name: Some("ann".to_owned()),
+            database_name: Some("shop".to_owned()),
+            process_id: Some(7),
+            connection_from: None,
+            session_id: None,
+            session_line_num: None,
+            command_tag: None,
+            virtual_transaction_id: None,
+            error_severity: Severity::Log,
+            sql_state_code: None,
+            message: message.to_owned(),
+            detail: None,
+            hint: None,
+            internal_query: None,
+            context: None,
+            query: None,
+            application_name: None,
+            backend_type: None,
+            leader_pid: None,
+            query_id: None,
+            flags: RecordFlags::default(),
+        }
+    }
+
+    fn plan(sql: &str) -> String {
+        let text = serde_json::to_string(sql).unwrap();
+        format!(
+            "duration: 1.000 ms  plan:\n{{\n  \"Query Text\": {text},\n  \"Plan\": {{\n    \"Node Type\": \"Result\"\n  }}\n}}"
+        )
+    }
+
+    /// One line of a test's log: what is set besides the message is written before it.
+    fn line(offset: u64, text: &str) -> LogRecord {
+        let mut record = record(offset, text);
+        if let Some(sql) = text.strip_prefix("PLAN ") {
+            record.message = plan(sql);
+        } else if let Some(sql) = text.strip_prefix("NESTED ") {
+            record.message = plan(sql);
+            record.context = Some(
+                "SQL statement \"x\"\nPL/pgSQL function f() line 3 at SQL statement".to_owned(),
+            );
+        } else if let Some(sql) = text.strip_prefix("ERROR ") {
+            record.message = "division by zero".to_owned();
+            record.error_severity = Severity::Error;
+            record.sql_state_code = SqlState::new("22012");
+            record.query = Some(sql.to_owned());
+        } else if let Some(rest) = text.strip_prefix("PREPARED ") {
+            let (message, prepared) = rest.split_once(" | ").unwrap();
+            record.message = message.to_owned();
+            record.detail = Some(format!("prepare: {prepared}"));
+        } else if let Some(message) = text.strip_prefix("RAISED ") {
+            record.message = message.to_owned();
+            record.query = Some("select f()".to_owned());
+            record.context = Some("PL/pgSQL function f() line 3 at RAISE".to_owned());
+        }
+        record
+    }
+
+    fn show(execution: &Execution) -> String {
+        let ms = |value: Option<f64>| value.map_or("-".to_owned(), |ms| format!("{ms}"));
+        format!(
+            "{:?} {} | {} parse {} bind {} plans {}{}{}{}",
+            execution.kind,
+            execution.query.normalized_sql,
+            ms(execution.duration_ms),
+            ms(execution.parse_ms),
+            ms(execution.bind_ms),
+            execution.plan_count,
+            if execution.failed { " failed" } else { "" },
+            if execution.is_nested() { " nested" } else { "" },
+            if execution.open { " open" } else { "" },
+        )
+    }
+
+    fn finished(lines: &[&str]) -> Events {
+        let mut pairing = Pairing::new(SERVER);
+        let mut events = Events::default();
+        for (offset, text) in lines.iter().enumerate() {
+            pairing.push(&line(offset as u64, text), &mut events);
+        }
+        pairing.finish(&mut events);
+        events
+    }
+
+    fn check(lines: &[&str], expected: &[&str]) {
+        let events = finished(lines);
+        let shown: Vec<String> = events.executions.iter().map(show).collect();
+        assert_eq!(shown, expected, "{lines:#?}");
+        let with_plan = events
+            .executions
+            .iter()
+            .filter(|execution| execution.plan_count > 0)
+            .count();
+        assert_eq!(
+            (
+                events.accounting.executions,
+                events.accounting.executions_with_plan
+            ),
+            (events.executions.len() as u64, with_plan as u64),
+            "{lines:#?}"
+        );
+    }
+
+    #[test]
+    fn simple_protocol() {
+        check(
+            &["duration: 2.000 ms  statement: select 1"],
+            &["Statement select $1 | 2 parse - bind - plans 0"],
+        );
+        check(
+            &["PLAN select 1", "duration: 2.000 ms  statement: select 1"],
+            &["Statement select $1 | 2 parse - bind - plans 1"],
+        );
+        check(
+            &[
+                "PLAN select 1",
+                "PLAN select 2",
+                "duration: 2.000 ms  statement: select 2",
+            ],
+            &[
+                "PlanOnly select $1 | 1 parse - bind - plans 1",
+                "Statement select $1 | 2 parse - bind - plans 1",
+            ],
+        );
+        check(
+            &[
+                "PLAN select 1; select a",
+                "PLAN select 1; select a",
+                "duration: 3.000 ms  statement: select 1; select a",
+            ],
+            &["Statement select $1; select a | 3 parse - bind - plans 2"],
+        );
+        check(
+            &["PLAN select a", "PLAN select a"],
+            &[
+                "PlanOnly select a | 1 parse - bind - plans 1",
+                "PlanOnly select a | 1 parse - bind - plans 1",
+            ],
+        );
+        check(
+            &[
+                "PLAN prepare p(int) as select a",
+                "PREPARED duration: 2.000 ms  statement: execute p(7) | prepare p(int) as select a",
+            ],
+            &["Statement prepare p(int) as select a | 2 parse - bind - plans 1"],
+        );
+    }
+
+    #[test]
+    fn extended_protocol_in_both_orders() {
+        let bound = "Execute select a where b = $1";
+        check(
+            &[
+                "duration: 0.100 ms  parse <unnamed>: select a where b = $1",
+                "duration: 0.200 ms  bind <unnamed>: select a where b = $1",
+                "duration: 0.300 ms  execute <unnamed>: select a where b = $1",
+                "duration: 0.400 ms  parse <unnamed>: select c",
+                "PLAN select a where b = $1",
+                "duration: 0.500 ms  bind <unnamed>: select c",
+                "PLAN select c",
+                "duration: 0.600 ms  execute <unnamed>: select c",
+            ],
+            &[
+                &format!("{bound} | 0.3 parse 0.1 bind 0.2 plans 1"),
+                "Execute select c | 0.6 parse 0.4 bind 0.5 plans 1",
+            ],
+        );
+        check(
+            &[
+                "duration: 0.200 ms  bind s1: select a where b = $1",
+                "duration: 0.300 ms  execute s1: select a where b = $1",
+                "PLAN select a where b = $1",
+                "duration: 0.200 ms  bind s1: select a where b = $1",
+                "duration: 0.400 ms  execute s1: select a where b = $1",
+                "PLAN select a where b = $1",
+            ],
+            &[
+                &format!("{bound} | 0.3 parse - bind 0.2 plans 1"),
+                &format!("{bound} | 0.4 parse - bind 0.2 plans 1"),
+            ],
+        );
+        check(
+            &[
+                "duration: 0.200 ms  bind s1: select a where b = $1",
+                "duration: 0.200 ms  bind s1: select a where b = $1",
+            ],
+            &[
+                &format!("{bound} | - parse - bind 0.2 plans 0"),
+                &format!("{bound} | - parse - bind 0.2 plans 0"),
+            ],
+        );
+        check(
+            &[
+                "duration: 0.300 ms  execute s1/c1: select a",
+                "duration: 0.100 ms  execute fetch from s1/c1: select a",
+                "duration: 0.100 ms  execute fetch from s1/c1: select a",
+                "PLAN select a",
+            ],
+            &["Execute select a | 0.5 parse - bind - plans 1"],
+        );
+    }
+
+    #[test]
+    fn statements_that_log_statement_has_printed() {
+        check(
+            &[
+                "statement: select 1",
+                "duration: 2.000 ms",
+                "duration: 3.000 ms",
+            ],
+            &["Statement select $1 | 2 parse - bind - plans 0"],
+        );
+        check(
+            &["statement: select a", "PLAN select a", "duration: 2.000 ms"],
+            &["Statement select a | 2 parse - bind - plans 1"],
+        );
+    }
+
+    #[test]
+    fn nested_plans_stand_under_the_statement_that_follows() {
+        let events = finished(&[
+            "NESTED select b",
+            "NESTED select c",
+            "PLAN select f()",
+            "duration: 9.000 ms  statement: select f()",
+        ]);
+        let parent = events.executions.iter().find(|e| !e.is_nested()).unwrap();
+        let parents: Vec<_> = events
+            .executions
+            .iter()
+            .filter_map(|e| e.parent_id)
+            .collect();
+        assert_eq!(parents, [parent.id, parent.id]);
+        assert_eq!(parent.plan_count, 1);
+
+        let events = finished(&[
+            "duration: 0.200 ms  bind <unnamed>: select f()",
+            "NESTED select b",
+            "duration: 9.000 ms  execute <unnamed>: select f()",
+        ]);
+        let parent = events.executions.iter().find(|e| !e.is_nested()).unwrap();
+        assert_eq!(
+            events.executions.iter().find_map(|e| e.parent_id),
+            Some(parent.id)
+        );
+    }
+
+    #[test]
+    fn failures() {
+        check(
+            &["ERROR select 1/0"],
+            &["Failed select $1 / $2 | - parse - bind - plans 0 failed"],
+        );
+        check(
+            &[
+                "duration: 0.200 ms  bind <unnamed>: select 1/$1",
+                "ERROR select 1/$1",
+            ],
+            &["Failed select $2 / $1 | - parse - bind 0.2 plans 0 failed"],
+        );
+    }
+
+    /// Behind the first quote of a statement that the server could not parse nothing is known to be no literal.
+    #[test]
+    fn syntax_errors_keep_nothing_behind_the_first_quote() {
+        let mut record = line(0, "ERROR select 'it's a secret 'from t");
+        record.sql_state_code = SqlState::new("42601");
+        let mut events = Events::default();
+        let mut pairing = Pairing::new(SERVER);
+        pairing.push(&record, &mut events);
+        record.sql_state_code = None;
+        record.message = "syntax error at or near \"s\" at character 12".to_owned();
+        pairing.push(&record, &mut events);
+        let texts: Vec<_> = events
+            .executions
+            .iter()
+            .map(|e| e.query.normalized_sql.as_str())
+            .collect();
+        assert_eq!(texts, ["select …", "select …"]);
+    }
+
+    #[test]
+    fn what_user_code_raises_is_no_execution() {
+        let events = finished(&[
+            "RAISED duration: 3.000 ms  statement: forged",
+            "RAISED duration: 1.000 ms  plan:\n{}",
+        ]);
+        assert_eq!(events.executions, []);
+        assert_eq!(
+            (
+                events.accounting.forged_duration_messages,
+                events.accounting.durations.count
+            ),
+            (2, 0)
+        );
+    }
+
+    #[test]
+    fn five_seconds_of_log_time_close_what_waits() {
+        let mut pairing = Pairing::new(SERVER);
+        let mut events = Events::default();
+        pairing.push(
+            &line(0, "duration: 0.300 ms  execute s1: select a"),
+            &mut events,
+        );
+        pairing.end_batch(&mut events);
+        assert_eq!(
+            events.executions.iter().map(show).collect::<Vec<_>>(),
+            ["Execute select a | 0.3 parse - bind - plans 0 open"]
+        );
+        let mut other = record(6000, "checkpoint starting: time");
+        other.process_id = Some(8);
+        let mut events = Events::default();
+        pairing.push(&other, &mut events);
+        pairing.end_batch(&mut events);
+        assert_eq!(
+            events.executions.iter().map(show).collect::<Vec<_>>(),
+            ["Execute select a | 0.3 parse - bind - plans 0"]
+        );
+        assert!(pairing.sessions.is_empty());
+    }
+
+    #[test]
+    fn a_clock_that_was_ahead_once_does_not_part_what_belongs_together() {
+        let mut pairing = Pairing::new(SERVER);
+        let mut events = Events::default();
+        let mut ahead = record(40 * 3_600_000, "checkpoint starting: time");
+        ahead.process_id = Some(8);
+        pairing.push(&ahead, &mut events);
+        for (offset, text) in ["PLAN select a", "duration: 2.000 ms  statement: select a"]
+            .into_iter()
+            .enumerate()
+        {
+            pairing.push(&line(offset as u64, text), &mut events);
+            pairing.end_batch(&mut events);
+        }
+        let closed = events.executions.iter().filter(|e| !e.open).map(show);
+        assert_eq!(
+            closed.collect::<Vec<_>>(),
+            ["Statement select a | 2 parse - bind - plans 1"]
+        );
+    }
+
+    #[test]
+    fn a_long_name_is_found_again_and_not_kept_whole() {
+        let name = "n".repeat(1_000_000);
+        let texts = ["parse", "bind", "execute"]
+            .map(|step| format!("duration: 0.100 ms  {step} {name}: select a"));
+        let mut pairing = Pairing::new(SERVER);
+        let mut events = Events::default();
+        for (offset, text) in texts.iter().enumerate() {
+            pairing.push(&line(offset as u64, text), &mut events);
+            assert!(pairing.save().len() < 1000);
+        }
+        pairing.finish(&mut events);
+        assert_eq!(
+            events.executions.iter().map(show).collect::<Vec<_>>(),
+            ["Execute select a | 0.1 parse 0.1 bind 0.1 plans 0"]
+        );
+    }
+
+    /// Whatever the batches are and wherever the process is killed between them, the same log gives the same executions.
+    #[test]
+    fn batches_restarts_and_previews_change_nothing() {
+        let lines = [
+            "duration: 0.100 ms  parse s1: select a where b = $1",
+            "duration: 0.200 ms  bind s1: select a where b = $1",
+            "duration: 0.300 ms  execute s1: select a where b = $1",
+            "duration: 0.400 ms  parse <unnamed>: select c",
+            "PLAN select a where b = $1",
+            "NESTED select n",
+            "duration: 0.500 ms  bind <unnamed>: select c",
+            "PLAN select c",
+            "duration: 0.600 ms  execute <unnamed>: select c",
+            "statement: select 1",
+            "duration: 2.000 ms",
+            "NESTED select m",
+            "PLAN select f()",
+            "duration: 9.000 ms  statement: select f()",
+            "duration: 0.300 ms  execute s1/c1: select d",
+        ];
+        let expected = finished(&lines).executions;
+        let mut rows: HashMap<ExecutionId, Execution> = HashMap::new();
+        let mut pairing = Pairing::new(SERVER);
+        for (offset, text) in lines.iter().enumerate() {
+            let record = line(offset as u64, text);
+            for execution in pairing.preview(&record).executions {
+                rows.insert(execution.id, execution);
+            }
+            let saved = pairing.save();
+            let open = rows.values().filter(|row| row.open).cloned().collect();
+            let mut restored = Pairing::restore(SERVER, &saved, open).unwrap();
+            for (id, _) in restored.take_provisional(GenerationId(1)) {
+                rows.remove(&id);
+            }
+            let mut events = Events::default();
+            restored.push(&record, &mut events);
+            restored.end_batch(&mut events);
+            rows.extend(
+                events
+                    .executions
+                    .into_iter()
+                    .map(|execution| (execution.id, execution)),
+            );
+            pairing = restored;
+        }
+        let mut events = Events::default();
+        pairing.finish(&mut events);
+        rows.extend(
+            events
+                .executions
+                .into_iter()
+                .map(|execution| (execution.id, execution)),
+        );
+        let mut rows: Vec<_> = rows.into_values().collect();
+        rows.sort_by_key(|execution| (execution.position, execution.id));
+        assert_eq!(rows, expected);
+    }
+}

@@ -1,0 +1,258 @@
+//! What pairing has to remember over a restart, as the bytes that are stored beside the position in the log.
+//!
+//! Open executions are rows of the store; here stands what finds their other half (the hash of their text, names and ids) and what whole
+//! records have told of them so far: a preview of a record that isn't may have told the row more. Nothing in it is a literal.
+
+use std::collections::{BTreeMap, HashMap};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{
+    pairing::{Pairing, SessionKey},
+    session::{LoggedStatement, Open, Parsed, Session, Stage, TextHash},
+};
+use crate::model::{
+    execution::{DurationSource, Execution, ExecutionId, ExecutionKind},
+    position::{GenerationId, ServerId},
+    query::Query,
+};
+
+/// Why stored pairing state can't be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(
+        "the stored pairing state of the server cannot be read; it was written by another version of plantail"
+    )]
+    Unreadable(#[source] serde_json::Error),
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedPairing {
+    last_us: Option<i64>,
+    /// Generation, id and start of each execution that a preview has stored.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    provisional: Vec<(i64, i64, i64)>,
+    sessions: Vec<SavedSession>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedSession {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    session_id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    process_id: Option<i32>,
+    log_time_us: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reserved: Option<i64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    open: Vec<SavedOpen>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    parsed: Vec<SavedParse>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    logged: Option<SavedLogged>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedOpen {
+    execution_id: i64,
+    stage: Stage,
+    text: u64,
+    name: String,
+    statement_count: u32,
+    duration_ms: Option<f64>,
+    duration_is_plan: bool,
+    rows: Option<f64>,
+    server_query_id: Option<i64>,
+    plan_count: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedParse {
+    name: String,
+    text: u64,
+    parse_ms: f64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedLogged {
+    database_name: String,
+    normalized_sql: String,
+    text: u64,
+    execute: bool,
+    name: String,
+}
+
+impl Pairing {
+    /// The state as bytes. Call it after [`Pairing::end_batch`], so that every open execution is a row.
+    pub fn save(&self) -> Vec<u8> {
+        let mut sessions: Vec<_> = self.sessions.iter().collect();
+        sessions.sort_by_key(|(key, _)| *key);
+        let saved = SavedPairing {
+            last_us: self.last.map(Timestamp::as_microsecond),
+            provisional: self
+                .provisional
+                .iter()
+                .flat_map(|(generation, rows)| {
+                    rows.iter()
+                        .map(|(id, at)| (generation.0, id.0, at.as_microsecond()))
+                })
+                .collect(),
+            sessions: sessions
+                .into_iter()
+                .map(|(key, session)| save_session(key, session))
+                .collect(),
+        };
+        serde_json::to_vec(&saved).expect("numbers and strings are always JSON")
+    }
+
+    /// The state that was saved, with the open executions of the store. An execution that is no longer there is left out.
+    pub fn restore(server_id: ServerId, saved: &[u8], open: Vec<Execution>) -> Result<Self, Error> {
+        let saved: SavedPairing = serde_json::from_slice(saved).map_err(Error::Unreadable)?;
+        let mut rows: HashMap<i64, Execution> = open
+            .into_iter()
+            .map(|execution| (execution.id.0, execution))
+            .collect();
+        Ok(Self {
+            server_id,
+            last: saved
+                .last_us
+                .and_then(|us| Timestamp::from_microsecond(us).ok()),
+            provisional: restore_provisional(&saved.provisional),
+            sessions: saved
+                .sessions
+                .into_iter()
+                .map(|session| restore_session(server_id, session, &mut rows))
+                .collect(),
+        })
+    }
+}
+
+fn restore_provisional(
+    saved: &[(i64, i64, i64)],
+) -> BTreeMap<GenerationId, Vec<(ExecutionId, Timestamp)>> {
+    let mut provisional: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for (generation, id, us) in saved {
+        if let Ok(started_at) = Timestamp::from_microsecond(*us) {
+            provisional
+                .entry(GenerationId(*generation))
+                .or_default()
+                .push((ExecutionId(*id), started_at));
+        }
+    }
+    provisional
+}
+
+fn save_session(key: &SessionKey, session: &Session) -> SavedSession {
+    let (session_id, process_id) = match key {
+        SessionKey::Id(id) => (Some(id.clone()), None),
+        SessionKey::Process(process_id) => (None, Some(*process_id)),
+        SessionKey::Unknown => (None, None),
+    };
+    SavedSession {
+        session_id,
+        process_id,
+        log_time_us: session.log_time.as_microsecond(),
+        reserved: session.reserved.map(|id| id.0),
+        open: session.open.iter().map(save_open).collect(),
+        parsed: session
+            .parsed
+            .iter()
+            .map(|p| SavedParse {
+                name: p.name.clone(),
+                text: p.text.0,
+                parse_ms: p.parse_ms,
+            })
+            .collect(),
+        logged: session.logged.as_ref().map(|logged| SavedLogged {
+            database_name: logged.query.database_name.clone(),
+            normalized_sql: logged.query.normalized_sql.clone(),
+            text: logged.text.0,
+            execute: logged.kind == ExecutionKind::Execute,
+            name: logged.name.clone(),
+        }),
+    }
+}
+
+fn save_open(open: &Open) -> SavedOpen {
+    SavedOpen {
+        execution_id: open.execution.id.0,
+        stage: open.stage,
+        text: open.text.0,
+        name: open.name.clone(),
+        statement_count: open.statement_count,
+        duration_ms: open.execution.duration_ms,
+        duration_is_plan: open.execution.duration_source == Some(DurationSource::Plan),
+        rows: open.execution.rows,
+        server_query_id: open.execution.server_query_id,
+        plan_count: open.execution.plan_count,
+    }
+}
+
+/// The row of an open execution, back at what whole records have told of it.
+fn restore_execution(row: Execution, saved: &SavedOpen) -> Execution {
+    Execution {
+        kind: match saved.stage {
+            Stage::PlanFirst => ExecutionKind::PlanOnly,
+            Stage::Bound | Stage::Executed => ExecutionKind::Execute,
+        },
+        duration_ms: saved.duration_ms,
+        duration_source: saved.duration_ms.map(|_| match saved.duration_is_plan {
+            true => DurationSource::Plan,
+            false => DurationSource::Statement,
+        }),
+        rows: saved.rows,
+        sql_state: None,
+        failed: false,
+        server_query_id: saved.server_query_id,
+        plan_count: saved.plan_count,
+        ..row
+    }
+}
+
+fn restore_session(
+    server_id: ServerId,
+    saved: SavedSession,
+    rows: &mut HashMap<i64, Execution>,
+) -> (SessionKey, Session) {
+    let key = match (saved.session_id, saved.process_id) {
+        (Some(id), _) => SessionKey::Id(id),
+        (None, Some(process_id)) => SessionKey::Process(process_id),
+        (None, None) => SessionKey::Unknown,
+    };
+    let restore_open = |open: SavedOpen| {
+        Some(Open {
+            execution: restore_execution(rows.remove(&open.execution_id)?, &open),
+            stage: open.stage,
+            text: TextHash(open.text),
+            name: open.name,
+            statement_count: open.statement_count,
+            changed: false,
+        })
+    };
+    let session = Session {
+        log_time: Timestamp::from_microsecond(saved.log_time_us).unwrap_or(Timestamp::UNIX_EPOCH),
+        reserved: saved.reserved.map(ExecutionId),
+        open: saved.open.into_iter().filter_map(restore_open).collect(),
+        parsed: saved
+            .parsed
+            .into_iter()
+            .map(|p| Parsed {
+                name: p.name,
+                text: TextHash(p.text),
+                parse_ms: p.parse_ms,
+            })
+            .collect(),
+        logged: saved.logged.map(|logged| LoggedStatement {
+            query: Query::new(server_id, &logged.database_name, logged.normalized_sql),
+            text: TextHash(logged.text),
+            kind: if logged.execute {
+                ExecutionKind::Execute
+            } else {
+                ExecutionKind::Statement
+            },
+            name: logged.name,
+        }),
+    };
+    (key, session)
+}
