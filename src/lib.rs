@@ -25,3 +25,6 @@ pub mod plan;
 
 // Log records to executions: parse, bind, execute, fetch, plan, nesting, failure.
 pub mod execution;
+
+// Rows and positions, committed together. The only place that knows diesel.
+pub mod store;

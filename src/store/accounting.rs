@@ -1,0 +1,266 @@
+//! The cumulative counts of a server: one row for each counter and key.
+//!
+//! A batch's counts come in and are added; the sum of all batches goes out. What a client can name (databases, users, plan nodes) has at most
+//! as many keys here as one accounting holds, the rest is counted under `(other)`.
+
+use std::collections::HashMap;
+
+use diesel::prelude::*;
+
+use super::{
+    Error, Reader,
+    column::{count, known, text},
+    schema::ingest_counts,
+    sql::Sql,
+};
+use crate::model::{
+    accounting::{Accounting, CountSum, DurationKind, NAMES_CAP, OTHER},
+    plan::PlanFormat,
+    position::ServerId,
+    record::{Severity, SqlState},
+};
+
+/// The counters that are one number, by the names under which they are stored.
+fn plain(accounting: &mut Accounting) -> [(&'static str, &mut u64); 11] {
+    [
+        ("records_total", &mut accounting.records_total),
+        ("plans_unparsable", &mut accounting.plans_unparsable),
+        ("plans_nested", &mut accounting.plans_nested),
+        (
+            "forged_duration_messages",
+            &mut accounting.forged_duration_messages,
+        ),
+        ("executions", &mut accounting.executions),
+        ("executions_with_plan", &mut accounting.executions_with_plan),
+        ("queries", &mut accounting.queries),
+        ("torn", &mut accounting.torn),
+        ("unparsed", &mut accounting.unparsed),
+        ("gaps", &mut accounting.gaps),
+        ("bytes", &mut accounting.bytes),
+    ]
+}
+
+/// Database and user as one key: JSON, so that no name can be taken for two.
+fn pair_key(database: &str, user: &str) -> String {
+    serde_json::to_string(&[database, user]).expect("strings are JSON")
+}
+
+impl Reader<'_> {
+    /// The cumulative counts of each server that has any.
+    pub fn accounting(&mut self) -> Result<HashMap<ServerId, Accounting>, Error> {
+        let rows: Vec<(i64, String, String, i64, f64)> = ingest_counts::table
+            .select((
+                ingest_counts::server_id,
+                ingest_counts::counter,
+                ingest_counts::key,
+                ingest_counts::count,
+                ingest_counts::sum_ms,
+            ))
+            .load(self.connection)?;
+        let mut servers: HashMap<ServerId, Accounting> = HashMap::new();
+        for (server, counter, key, stored, sum_ms) in rows {
+            let count = count("ingest_counts.count", stored)?;
+            let sum = CountSum { count, sum_ms };
+            let accounting = servers.entry(ServerId(server)).or_default();
+            let read = read_count(accounting, &counter, key, sum);
+            known(read, "ingest_counts.counter", &counter)?;
+        }
+        Ok(servers)
+    }
+}
+
+/// Puts one row where it belongs; `None` for a counter or key that doesn't exist.
+fn read_count(
+    accounting: &mut Accounting,
+    counter: &str,
+    key: String,
+    sum: CountSum,
+) -> Option<()> {
+    match counter {
+        "durations" => accounting.durations = sum,
+        "plans" => accounting.plans = sum,
+        "by_severity" => {
+            let severity = Severity::from_english(&key)?;
+            accounting.by_severity.insert(severity, sum.count);
+        }
+        "by_sqlstate" => {
+            let code = SqlState::new(&key)?;
+            accounting.by_sqlstate.insert(code, sum.count);
+        }
+        "durations_by_kind" => {
+            let kind = DurationKind::from_name(&key)?;
+            accounting.durations_by_kind.insert(kind, sum.count);
+        }
+        "plans_by_format" => {
+            let format = PlanFormat::from_name(&key)?;
+            accounting
+                .plans_by_format
+                .insert(format.as_str(), sum.count);
+        }
+        "plans_by_root_node" => {
+            accounting.plans_by_root_node.insert(key, sum.count);
+        }
+        "durations_by_db_user" => {
+            let pair = serde_json::from_str(&key).ok()?;
+            accounting.durations_by_db_user.insert(pair, sum);
+        }
+        "plans_by_db_user" => {
+            let pair = serde_json::from_str(&key).ok()?;
+            accounting.plans_by_db_user.insert(pair, sum);
+        }
+        _ => {
+            let (_, count) = plain(accounting)
+                .into_iter()
+                .find(|(name, _)| *name == counter)?;
+            *count = sum.count;
+        }
+    }
+    Some(())
+}
+
+/// Adds the counts of a batch. `queries` is the change of the number of queries, which only the store knows; the batch's own is not used.
+pub(super) fn add(
+    connection: &mut SqliteConnection,
+    server: ServerId,
+    accounting: &Accounting,
+    queries: i64,
+) -> Result<(), Error> {
+    let mut put = |counter, key: &str, count: u64, sum_ms, other| {
+        add_count(
+            connection,
+            server,
+            counter,
+            key,
+            count.cast_signed(),
+            sum_ms,
+            other,
+        )
+    };
+    for (counter, count) in plain(&mut accounting.clone()) {
+        if counter != "queries" {
+            put(counter, "", *count, 0.0, None)?;
+        }
+    }
+    put("queries", "", queries.cast_unsigned(), 0.0, None)?;
+    for (counter, sum) in [
+        ("durations", accounting.durations),
+        ("plans", accounting.plans),
+    ] {
+        put(counter, "", sum.count, sum.sum_ms, None)?;
+    }
+    for (severity, count) in &accounting.by_severity {
+        put("by_severity", severity.as_str(), *count, 0.0, None)?;
+    }
+    for (code, count) in &accounting.by_sqlstate {
+        put("by_sqlstate", code.as_str(), *count, 0.0, None)?;
+    }
+    for (kind, count) in &accounting.durations_by_kind {
+        put("durations_by_kind", kind.as_str(), *count, 0.0, None)?;
+    }
+    for (format, count) in &accounting.plans_by_format {
+        put("plans_by_format", format, *count, 0.0, None)?;
+    }
+    for (node, count) in &accounting.plans_by_root_node {
+        put("plans_by_root_node", &text(node), *count, 0.0, Some(OTHER))?;
+    }
+    let other_pair = pair_key(OTHER, OTHER);
+    for (counter, pairs) in [
+        ("durations_by_db_user", &accounting.durations_by_db_user),
+        ("plans_by_db_user", &accounting.plans_by_db_user),
+    ] {
+        for ((database, user), sum) in pairs {
+            let key = pair_key(&text(database), &text(user));
+            put(counter, &key, sum.count, sum.sum_ms, Some(&other_pair))?;
+        }
+    }
+    Ok(())
+}
+
+/// Adds to one row. A key that isn't there yet becomes `other`, where there is one, once the counter has as many keys as clients may make.
+fn add_count(
+    connection: &mut SqliteConnection,
+    server: ServerId,
+    counter: &str,
+    key: &str,
+    count: i64,
+    sum_ms: f64,
+    other: Option<&str>,
+) -> Result<(), Error> {
+    if count == 0 {
+        return Ok(());
+    }
+    let updated = Sql::new(
+        "UPDATE ingest_counts SET count = count + ?, sum_ms = sum_ms + ? WHERE server_id = ? AND counter = ? AND key = ?",
+        [
+            count.into(),
+            sum_ms.into(),
+            server.0.into(),
+            counter.into(),
+            key.into(),
+        ],
+    )
+    .execute(connection)?;
+    if updated > 0 {
+        return Ok(());
+    }
+    if let Some(other) = other.filter(|other| *other != key) {
+        let keys: i64 = ingest_counts::table
+            .filter(
+                ingest_counts::server_id
+                    .eq(server.0)
+                    .and(ingest_counts::counter.eq(counter)),
+            )
+            .count()
+            .get_result(connection)?;
+        if keys >= NAMES_CAP as i64 {
+            return add_count(connection, server, counter, other, count, sum_ms, None);
+        }
+    }
+    diesel::insert_into(ingest_counts::table)
+        .values((
+            ingest_counts::server_id.eq(server.0),
+            ingest_counts::counter.eq(counter),
+            ingest_counts::key.eq(key),
+            ingest_counts::count.eq(count),
+            ingest_counts::sum_ms.eq(sum_ms),
+        ))
+        .execute(connection)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+    use crate::store::fixture::{Fixture, batch, only};
+
+    #[test]
+    fn batches_add_up_and_names_are_capped() {
+        let fixture = Fixture::new();
+        let mut expected = Accounting::default();
+        for number in 0..3u64 {
+            let mut batch = batch(fixture.server, number, number + 1);
+            let counts = &mut batch.accounting;
+            for user in 0..NAMES_CAP / 2 {
+                let user = format!("user {}", user as u64 + number * 400);
+                counts.add_duration(DurationKind::Statement, 0.5, "shop", &user);
+                counts.add_plan("json", 0.25, Some("Sort"), &user, "app");
+            }
+            counts.add_plan("text", 0.25, None, "shop", "app");
+            counts.by_sqlstate = [(SqlState::new("57014").unwrap(), number)].into();
+            counts.by_severity = [(Severity::Error, number)].into();
+            counts.executions = 7;
+            counts.queries = 1000;
+            fixture.ingest(&batch).unwrap();
+            expected.merge(&batch.accounting);
+        }
+        expected.queries = 0;
+        let stored = fixture
+            .store
+            .read(|reader| Ok(only(fixture.server, reader.accounting()?)))
+            .unwrap();
+        assert!(stored == expected, "too much to print");
+        assert_eq!(stored.durations_by_db_user.len(), NAMES_CAP + 1);
+    }
+}

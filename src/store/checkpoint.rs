@@ -1,0 +1,245 @@
+//! Generations, how far each is stored, and the gaps in them.
+//!
+//! The position moves by compare-and-set in the transaction that stores the rows, so that of two that store the same bytes one fails.
+
+use std::path::PathBuf;
+
+use diesel::prelude::*;
+use jiff::Timestamp;
+
+use super::{
+    Error, Store,
+    column::{hash, hash_bytes, known, name_of, named, text},
+    schema::{checkpoints, gaps, generations},
+};
+use crate::model::position::{
+    Anchor, Codec, FileHint, Gap, GapReason, Generation, GenerationId, GenerationState, Head,
+    LogFormat, ServerId,
+};
+
+const FORMATS: [(LogFormat, &str); 3] = [
+    (LogFormat::Stderr, "stderr"),
+    (LogFormat::Csvlog, "csvlog"),
+    (LogFormat::Jsonlog, "jsonlog"),
+];
+const CODECS: [(Codec, &str); 3] = [
+    (Codec::Raw, "raw"),
+    (Codec::Gzip, "gzip"),
+    (Codec::Zstd, "zstd"),
+];
+const STATES: [(GenerationState, &str); 3] = [
+    (GenerationState::Active, "active"),
+    (GenerationState::Done, "done"),
+    (GenerationState::Lost, "lost"),
+];
+const REASONS: [(GapReason, &str); 4] = [
+    (GapReason::Truncated, "truncated"),
+    (GapReason::Deleted, "deleted"),
+    (GapReason::Hole, "hole"),
+    (GapReason::Corrupt, "corrupt"),
+];
+
+#[derive(Queryable, Insertable, AsChangeset)]
+#[diesel(table_name = generations, primary_key(server_id, id))]
+struct GenerationRow {
+    server_id: i64,
+    id: i64,
+    path: String,
+    device: i64,
+    inode: i64,
+    size_bytes: i64,
+    modified_us: i64,
+    format: String,
+    codec: String,
+    head_len_bytes: i64,
+    head_hash: Vec<u8>,
+    state: String,
+}
+
+#[derive(Queryable)]
+struct CheckpointRow {
+    offset_bytes: i64,
+    anchor_hash: Vec<u8>,
+    ladder: Vec<u8>,
+}
+
+impl Store {
+    /// The server's generations with the positions up to which they are stored.
+    pub fn generations(&self, id: ServerId) -> Result<Vec<Generation>, Error> {
+        let rows: Vec<(GenerationRow, CheckpointRow)> = generations::table
+            .inner_join(
+                checkpoints::table.on(checkpoints::server_id
+                    .eq(generations::server_id)
+                    .and(checkpoints::generation_id.eq(generations::id))),
+            )
+            .filter(generations::server_id.eq(id.0))
+            .order(generations::id)
+            .select((
+                generations::all_columns,
+                (
+                    checkpoints::offset_bytes,
+                    checkpoints::anchor_hash,
+                    checkpoints::ladder,
+                ),
+            ))
+            .load(&mut *self.connections.reader()?)?;
+        rows.into_iter().map(generation).collect()
+    }
+
+    /// Notes a generation that was found, or found under another name, without moving its position.
+    pub fn note_generation(&self, found: &Generation) -> Result<(), Error> {
+        self.connections
+            .writer()?
+            .immediate_transaction(|connection| advance(connection, found, found.offset_bytes))
+    }
+}
+
+fn generation((row, checkpoint): (GenerationRow, CheckpointRow)) -> Result<Generation, Error> {
+    let offset_bytes = checkpoint.offset_bytes.cast_unsigned();
+    Ok(Generation {
+        id: GenerationId(row.id),
+        server_id: ServerId(row.server_id),
+        file: FileHint {
+            path: PathBuf::from(row.path),
+            device: row.device.cast_unsigned(),
+            inode: row.inode.cast_unsigned(),
+            size_bytes: row.size_bytes.cast_unsigned(),
+            modified_us: row.modified_us,
+        },
+        format: named(&FORMATS, "generations.format", &row.format)?,
+        codec: named(&CODECS, "generations.codec", &row.codec)?,
+        head: Head {
+            len_bytes: row.head_len_bytes.cast_unsigned(),
+            hash: hash("generations.head_hash", &row.head_hash)?,
+        },
+        state: named(&STATES, "generations.state", &row.state)?,
+        offset_bytes,
+        anchor: Anchor {
+            offset_bytes,
+            hash: hash("checkpoints.anchor_hash", &checkpoint.anchor_hash)?,
+        },
+        ladder: ladder(&checkpoint.ladder)?,
+    })
+}
+
+fn row(generation: &Generation) -> GenerationRow {
+    let file = &generation.file;
+    GenerationRow {
+        server_id: generation.server_id.0,
+        id: generation.id.0,
+        path: text(&file.path.to_string_lossy()).into_owned(),
+        device: file.device.cast_signed(),
+        inode: file.inode.cast_signed(),
+        size_bytes: file.size_bytes.cast_signed(),
+        modified_us: file.modified_us,
+        format: name_of(&FORMATS, generation.format).to_owned(),
+        codec: name_of(&CODECS, generation.codec).to_owned(),
+        head_len_bytes: generation.head.len_bytes.cast_signed(),
+        head_hash: hash_bytes(generation.head.hash),
+        state: name_of(&STATES, generation.state).to_owned(),
+    }
+}
+
+fn ladder_bytes(ladder: &[Anchor]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for anchor in ladder {
+        bytes.extend(anchor.offset_bytes.to_be_bytes());
+        bytes.extend(anchor.hash.to_be_bytes());
+    }
+    bytes
+}
+
+fn ladder(bytes: &[u8]) -> Result<Vec<Anchor>, Error> {
+    let (anchors, rest) = bytes.as_chunks::<24>();
+    known(
+        rest.is_empty().then_some(()),
+        "checkpoints.ladder",
+        &format_args!("{} bytes", bytes.len()),
+    )?;
+    anchors
+        .iter()
+        .map(|anchor| {
+            let (offset, hash_bytes) = anchor.split_at(8);
+            let offset: [u8; 8] = offset.try_into().expect("24 = 8 + 16");
+            Ok(Anchor {
+                offset_bytes: u64::from_be_bytes(offset),
+                hash: hash("checkpoints.ladder", hash_bytes)?,
+            })
+        })
+        .collect()
+}
+
+/// Moves the position of `to` from `from_bytes` to where `to` says, together with everything else that is known of the generation.
+/// A generation that isn't stored yet stands at 0.
+pub(super) fn advance(
+    connection: &mut SqliteConnection,
+    to: &Generation,
+    from_bytes: u64,
+) -> Result<(), Error> {
+    let row = row(to);
+    diesel::insert_into(generations::table)
+        .values(&row)
+        .on_conflict((generations::server_id, generations::id))
+        .do_update()
+        .set(&row)
+        .execute(connection)?;
+    let anchor_hash = hash_bytes(to.anchor.hash);
+    let ladder = ladder_bytes(&to.ladder);
+    let key = (to.server_id.0, to.id.0);
+    diesel::insert_into(checkpoints::table)
+        .values((
+            checkpoints::server_id.eq(key.0),
+            checkpoints::generation_id.eq(key.1),
+            checkpoints::offset_bytes.eq(0),
+            checkpoints::anchor_hash.eq(&anchor_hash),
+            checkpoints::ladder.eq(&ladder),
+        ))
+        .on_conflict_do_nothing()
+        .execute(connection)?;
+    let moved = diesel::update(
+        checkpoints::table
+            .find(key)
+            .filter(checkpoints::offset_bytes.eq(from_bytes.cast_signed())),
+    )
+    .set((
+        checkpoints::offset_bytes.eq(to.offset_bytes.cast_signed()),
+        checkpoints::anchor_hash.eq(&anchor_hash),
+        checkpoints::ladder.eq(&ladder),
+    ))
+    .execute(connection)?;
+    if moved == 1 {
+        return Ok(());
+    }
+    let stored: i64 = checkpoints::table
+        .find(key)
+        .select(checkpoints::offset_bytes)
+        .first(connection)?;
+    Err(Error::Fenced {
+        generation: to.id,
+        expected_bytes: from_bytes,
+        stored_bytes: stored.cast_unsigned(),
+    })
+}
+
+/// Declares bytes lost. A gap that is known already stays as it is.
+pub(super) fn declare_gaps(
+    connection: &mut SqliteConnection,
+    server: ServerId,
+    declared: &[Gap],
+    now: Timestamp,
+) -> Result<(), Error> {
+    for gap in declared {
+        diesel::insert_into(gaps::table)
+            .values((
+                gaps::server_id.eq(server.0),
+                gaps::generation_id.eq(gap.generation.0),
+                gaps::from_bytes.eq(gap.from_bytes.cast_signed()),
+                gaps::to_bytes.eq(gap.to_bytes.map(u64::cast_signed)),
+                gaps::reason.eq(name_of(&REASONS, gap.reason)),
+                gaps::detected_at.eq(now.as_microsecond()),
+            ))
+            .on_conflict_do_nothing()
+            .execute(connection)?;
+    }
+    Ok(())
+}

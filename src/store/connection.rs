@@ -1,0 +1,454 @@
+//! The connections of one SQLite file: one that writes, a few that read.
+//!
+//! Knows how the file is created (nobody but its owner may read it) and how a connection is set up, and nothing of what is in the tables.
+
+use std::{
+    fmt,
+    fs::{DirBuilder, File, OpenOptions},
+    io,
+    ops::{Deref, DerefMut},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    str::FromStr,
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use diesel::{
+    Connection, SqliteConnection,
+    connection::{InstrumentationEvent, SimpleConnection},
+};
+
+use super::{Error, migrations};
+use crate::model::position::ServerId;
+
+/// Address of a store: `sqlite://PATH`, where PATH is taken as it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreUrl(PathBuf);
+
+impl StoreUrl {
+    /// The store in that file.
+    pub fn sqlite(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sqlite://{}", self.0.display())
+    }
+}
+
+impl FromStr for StoreUrl {
+    type Err = Error;
+
+    /// The error shows the scheme and nothing else of the URL: other schemes carry passwords.
+    fn from_str(url: &str) -> Result<Self, Error> {
+        match url.split_once("://") {
+            Some(("sqlite", "")) | None => Err(Error::NoPath),
+            Some(("sqlite", path)) => Ok(Self(PathBuf::from(path))),
+            Some((scheme, _)) => Err(Error::UnsupportedScheme {
+                scheme: scheme.to_owned(),
+            }),
+        }
+    }
+}
+
+/// As many snapshots can be read at once; more readers wait.
+pub const READERS: usize = 4;
+
+/// For every connection. The first statement makes the others wait for a lock instead of failing.
+const SHARED: &str = "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;";
+/// 64 MB of pages keep the inner nodes of the indexes in memory; a late checkpoint writes a page once for many batches.
+const WRITER: &str = "PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;";
+const READER: &str = "PRAGMA cache_size = -8192; PRAGMA query_only = ON;";
+
+/// Every connection of one store.
+pub(super) struct Connections {
+    path: PathBuf,
+    writer: Pool,
+    readers: Pool,
+    statements_read: Arc<AtomicU64>,
+}
+
+impl Connections {
+    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+        let create = |source| Error::Create {
+            path: path.to_owned(),
+            source,
+        };
+        // An absolute path cannot be taken for one of SQLite's special names.
+        let path = std::path::absolute(path).map_err(create)?;
+        let folder = path.parent().unwrap_or(Path::new("/"));
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(folder)
+            .map_err(create)?;
+        // Two processes cannot turn a new file into a WAL database at once: SQLite gives up on one of them without waiting.
+        let folder = File::open(folder).map_err(create)?;
+        folder.lock().map_err(create)?;
+        // SQLite gives its journal and shared memory the mode of the database file. A file that exists must not be opened here: closing it
+        // would drop the locks that SQLite holds on it in this process.
+        match OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+        {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(create(error));
+            }
+            _ => {}
+        }
+        let connections = Self {
+            path,
+            writer: Pool::of(1),
+            readers: Pool::of(READERS),
+            statements_read: Arc::default(),
+        };
+        migrations::run(&connections.path, &mut *connections.writer()?)?;
+        Ok(connections)
+    }
+
+    /// The connection that writes; waits while another thread has it.
+    pub(super) fn writer(&self) -> Result<Taken<'_>, Error> {
+        self.writer.take(|| connect(&self.path, WRITER))
+    }
+
+    pub(super) fn reader(&self) -> Result<Taken<'_>, Error> {
+        self.readers.take(|| {
+            let mut connection = connect(&self.path, READER)?;
+            let statements = Arc::clone(&self.statements_read);
+            connection.set_instrumentation(move |event: InstrumentationEvent<'_>| {
+                if let InstrumentationEvent::StartQuery { .. } = event {
+                    statements.fetch_add(1, Ordering::Relaxed);
+                }
+            });
+            Ok(connection)
+        })
+    }
+
+    /// A file beside the store that stands for one server's ingest; locked by whoever writes it.
+    pub(super) fn ingest_lock(&self, server: ServerId) -> Result<File, io::Error> {
+        let mut path = self.path.clone().into_os_string();
+        path.push(format!("-ingest-{:016x}", server.0));
+        OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+    }
+
+    pub(super) fn statements_read(&self) -> u64 {
+        self.statements_read.load(Ordering::Relaxed)
+    }
+}
+
+fn connect(path: &Path, settings: &str) -> Result<SqliteConnection, Error> {
+    let name = path.to_str().ok_or_else(|| Error::Create {
+        path: path.to_owned(),
+        source: io::Error::other("the path is not UTF-8"),
+    })?;
+    let mut connection = SqliteConnection::establish(name).map_err(|source| Error::Open {
+        path: path.to_owned(),
+        source,
+    })?;
+    connection
+        .batch_execute(SHARED)
+        .and_then(|()| connection.batch_execute(settings))
+        .map_err(|source| Error::Setup {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })?;
+    Ok(connection)
+}
+
+/// A fixed number of places for connections. An empty place is filled when it is first taken, and again after a panic: the connection that
+/// was in use may have an unfinished transaction, which closing it rolls back.
+struct Pool {
+    places: Mutex<Vec<Option<SqliteConnection>>>,
+    freed: Condvar,
+}
+
+impl Pool {
+    fn of(size: usize) -> Self {
+        Self {
+            places: Mutex::new((0..size).map(|_| None).collect()),
+            freed: Condvar::new(),
+        }
+    }
+
+    fn take(
+        &self,
+        connect: impl FnOnce() -> Result<SqliteConnection, Error>,
+    ) -> Result<Taken<'_>, Error> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        let place = loop {
+            match places.pop() {
+                Some(place) => break place,
+                None => {
+                    places = self
+                        .freed
+                        .wait(places)
+                        .unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        };
+        drop(places);
+        // From here on the place comes back when `taken` is dropped, whatever happens.
+        let mut taken = Taken {
+            pool: self,
+            connection: place,
+        };
+        if taken.connection.is_none() {
+            taken.connection = Some(connect()?);
+        }
+        Ok(taken)
+    }
+}
+
+/// A connection in use; its place is free again when this is dropped.
+pub(super) struct Taken<'a> {
+    pool: &'a Pool,
+    connection: Option<SqliteConnection>,
+}
+
+impl Deref for Taken<'_> {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        self.connection.as_ref().expect("filled by Pool::take")
+    }
+}
+
+impl DerefMut for Taken<'_> {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        self.connection.as_mut().expect("filled by Pool::take")
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        let connection = self.connection.take().filter(|_| !std::thread::panicking());
+        self.pool
+            .places
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(connection);
+        self.pool.freed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use std::{os::unix::fs::PermissionsExt, sync::Barrier, thread};
+
+    use super::*;
+    use crate::{
+        model::position::Server,
+        store::{
+            ExecutionPage, Store,
+            fixture::{Fixture, batch, execution, open},
+        },
+    };
+
+    fn check(url: &str, expected: Result<&str, &str>) {
+        let read = url.parse::<StoreUrl>();
+        let read = read.map_err(|error| error.to_string());
+        assert_eq!(
+            read.as_ref().map(|url| url.0.to_str().unwrap()),
+            expected.map_err(str::to_owned).as_ref().copied(),
+            "{url}"
+        );
+    }
+
+    #[test]
+    fn store_urls() {
+        check(
+            "sqlite:///var/lib/plantail/a b?c#d%20.db",
+            Ok("/var/lib/plantail/a b?c#d%20.db"),
+        );
+        check("sqlite://plantail.db", Ok("plantail.db"));
+        check(
+            "sqlite://",
+            Err(
+                "the store URL names no file: write sqlite:// and its path, sqlite:///var/lib/plantail/plantail.db",
+            ),
+        );
+        check(
+            "plantail.db",
+            Err(
+                "the store URL names no file: write sqlite:// and its path, sqlite:///var/lib/plantail/plantail.db",
+            ),
+        );
+        check(
+            "postgres://me:secret@db/plantail",
+            Err("store URL scheme `postgres` is not supported by this version: use sqlite://PATH"),
+        );
+    }
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn only_the_owner_may_read_what_is_created() {
+        let fixture = Fixture::new();
+        fixture.ingest(&batch(fixture.server, 0, 10)).unwrap();
+        assert_eq!(mode(fixture.path.parent().unwrap()), 0o700);
+        for suffix in ["", "-wal", "-shm"] {
+            let path = PathBuf::from(format!("{}{suffix}", fixture.path.display()));
+            assert_eq!(mode(&path), 0o600, "{}", path.display());
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plantail.db");
+        std::fs::write(
+            &path,
+            "2026-11-20 09:00:00 UTC LOG:  not a database\n".repeat(100),
+        )
+        .unwrap();
+        let error = open(&path).err().unwrap().to_string();
+        assert_eq!(
+            error,
+            format!(
+                "cannot set up the store {}: file is not a database",
+                path.display()
+            )
+        );
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        let path = folder.path().join("file/plantail.db");
+        let error = open(&path).err().unwrap().to_string();
+        assert!(
+            error.starts_with(&format!("cannot create the store {}: ", path.display())),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn several_processes_may_open_a_new_store_at_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plantail.db");
+        let start = Barrier::new(4);
+        thread::scope(|scope| {
+            let opened: Vec<_> = (0..4)
+                .map(|_| {
+                    scope.spawn(|| {
+                        start.wait();
+                        open(&path).map(|_| ())
+                    })
+                })
+                .collect();
+            for thread in opened {
+                thread.join().unwrap().unwrap();
+            }
+        });
+    }
+
+    /// Two handles do not know of each other, as two processes don't.
+    #[test]
+    fn two_handles_write_and_read_without_being_busy() {
+        const BATCHES: u64 = 40;
+        let fixture = Fixture::new();
+        let other = open(&fixture.path).unwrap();
+        let write = |store: &Store, name: &str| {
+            let server = Server::named(name);
+            store.ensure_server(&server).unwrap();
+            for number in 0..BATCHES {
+                let mut batch = batch(server.id, number * 10, number * 10 + 10);
+                batch.executions = vec![execution(server.id, "select $1", number, 1.0)];
+                store.ingest(&batch, &|_| Vec::new()).unwrap();
+            }
+        };
+        let newest = ExecutionPage {
+            limit: 1000,
+            ..ExecutionPage::default()
+        };
+        thread::scope(|scope| {
+            scope.spawn(|| write(&fixture.store, "one"));
+            scope.spawn(|| write(&other, "two"));
+            for store in [&fixture.store, &other] {
+                scope.spawn(|| {
+                    let mut seen = 0;
+                    while seen < 2 * BATCHES as usize {
+                        let read = store.read(|reader| reader.executions(&newest)).unwrap();
+                        assert!(read.len() >= seen);
+                        seen = read.len();
+                    }
+                });
+            }
+        });
+    }
+
+    #[test]
+    fn a_reader_sees_one_snapshot() {
+        let fixture = Fixture::new();
+        let ingest = |from: u64| {
+            let mut batch = batch(fixture.server, from, from + 10);
+            batch.executions = vec![execution(fixture.server, "select $1", from, 1.0)];
+            fixture.ingest(&batch).unwrap();
+        };
+        ingest(0);
+        let page = ExecutionPage {
+            limit: 10,
+            ..ExecutionPage::default()
+        };
+        let seen = fixture.store.read(|reader| {
+            let before = reader.executions(&page)?.len();
+            ingest(10);
+            Ok((before, reader.executions(&page)?.len()))
+        });
+        assert_eq!(seen.unwrap(), (1, 1));
+        let after = fixture
+            .store
+            .read(|reader| Ok(reader.executions(&page)?.len()));
+        assert_eq!(after.unwrap(), 2);
+    }
+
+    #[test]
+    fn more_readers_than_places_get_through_after_panics_in_all_places() {
+        let fixture = Fixture::new();
+        let all_in = Barrier::new(READERS);
+        thread::scope(|scope| {
+            let failing: Vec<_> = (0..READERS)
+                .map(|_| {
+                    scope.spawn(|| {
+                        let _ = fixture.store.read(|_| -> Result<(), Error> {
+                            all_in.wait();
+                            panic!("a reader fails")
+                        });
+                    })
+                })
+                .collect();
+            for thread in failing {
+                assert!(thread.join().is_err());
+            }
+            let reading: Vec<_> = (0..2 * READERS)
+                .map(|_| {
+                    scope.spawn(|| fixture.store.read(|reader| reader.servers()).unwrap().len())
+                })
+                .collect();
+            for thread in reading {
+                assert_eq!(thread.join().unwrap(), 1);
+            }
+        });
+    }
+}

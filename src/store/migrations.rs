@@ -1,0 +1,90 @@
+//! The schema's versions: the migrations that are compiled in, and the refusal of a store that is newer than they are.
+//!
+//! A connection comes in, and a store with the newest schema is what it has afterwards; on an error the store is as it was.
+
+use std::path::Path;
+
+use diesel::{SqliteConnection, migration::MigrationSource, sqlite::Sqlite};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
+
+use super::Error;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
+
+/// Brings the schema up to date in one transaction, so that of two processes that start at once the second finds it done.
+pub(super) fn run(path: &Path, connection: &mut SqliteConnection) -> Result<(), Error> {
+    let setup = |source| Error::Setup {
+        path: path.to_owned(),
+        source,
+    };
+    connection.immediate_transaction(|connection| {
+        let known = MigrationSource::<Sqlite>::migrations(&MIGRATIONS)
+            .map_err(setup)?
+            .iter()
+            .map(|migration| migration.name().version().as_owned())
+            .max();
+        let stored = connection
+            .applied_migrations()
+            .map_err(setup)?
+            .into_iter()
+            .max();
+        match (stored, known) {
+            (Some(stored), Some(known)) if stored > known => Err(Error::Newer {
+                path: path.to_owned(),
+                store_version: stored.to_string(),
+                known_version: known.to_string(),
+            }),
+            _ => {
+                connection
+                    .run_pending_migrations(MIGRATIONS)
+                    .map_err(setup)?;
+                Ok(())
+            }
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use diesel::{Connection, connection::SimpleConnection};
+
+    use super::*;
+    use crate::store::fixture::{Fixture, open};
+
+    #[test]
+    fn a_newer_store_is_refused_and_left_as_it_is() {
+        let fixture = Fixture::new();
+        fixture
+            .store
+            .connections
+            .writer()
+            .unwrap()
+            .batch_execute(
+                "INSERT INTO __diesel_schema_migrations (version) VALUES ('20991231000000')",
+            )
+            .unwrap();
+        let error = open(&fixture.path).err().unwrap();
+        assert!(matches!(error, Error::Newer { .. }));
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "the store {} has schema 20991231000000 and this plantail knows schemas up to 20261120090000: \
+                 use the plantail that wrote it or a newer one, or name another store",
+                fixture.path.display()
+            )
+        );
+    }
+
+    #[test]
+    fn every_migration_goes_down_and_up_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plantail.db");
+        let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        run(&path, &mut connection).unwrap();
+        connection.revert_all_migrations(MIGRATIONS).unwrap();
+        run(&path, &mut connection).unwrap();
+        assert!(!connection.has_pending_migration(MIGRATIONS).unwrap());
+    }
+}

@@ -1,0 +1,166 @@
+//! The store: everything that plantail keeps, in one SQLite database.
+//!
+//! What one stretch of a log gave comes in as a [`Batch`] and is committed in one transaction together with the position that it brings us
+//! to; nothing else writes executions. What is shown goes out through a [`Reader`], one snapshot of the store, one SQL statement for each
+//! of its methods however many keys are asked for. diesel and the tables stay in here: callers see the values of `model` and plain rows.
+
+mod accounting;
+mod advice_job;
+mod analysis;
+mod breach;
+mod checkpoint;
+mod column;
+mod connection;
+mod execution;
+#[cfg(test)]
+mod fixture;
+mod ingest;
+mod migrations;
+mod plan;
+mod query;
+mod recommendation;
+mod schema;
+mod server;
+mod sql;
+mod statistics;
+
+use std::{path::PathBuf, sync::Arc};
+
+use diesel::{Connection, SqliteConnection};
+
+use crate::model::position::GenerationId;
+
+pub use advice_job::{AdviceCounts, AdviceJob, AdviceOutcome};
+pub use analysis::AnalysisPage;
+pub use connection::{READERS, StoreUrl};
+pub use execution::{ExecutionKey, ExecutionPage};
+pub use ingest::{Batch, Ingested};
+pub use plan::StoredPlan;
+pub use query::{QueryKey, QueryOrder, QueryPage, QueryRow};
+pub use recommendation::RecommendationPage;
+pub use server::{IngestClaim, ServerRow, ServerState};
+pub use statistics::QueryActivity;
+
+/// Where the store is.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub url: StoreUrl,
+}
+
+/// Handle of an open store. Clones share its connections.
+#[derive(Clone)]
+pub struct Store {
+    connections: Arc<connection::Connections>,
+}
+
+/// One snapshot of the store. Lives inside [`Store::read`].
+pub struct Reader<'a> {
+    connection: &'a mut SqliteConnection,
+}
+
+impl Store {
+    /// Opens the store, creates what is missing of it (the folder with mode 0700, the file with mode 0600) and brings its schema up to date.
+    pub fn open(config: &Config) -> Result<Self, Error> {
+        Ok(Self {
+            connections: Arc::new(connection::Connections::open(config.url.path())?),
+        })
+    }
+
+    /// The same for a store that must be there already.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] where it isn't; nothing is created then.
+    pub fn open_existing(config: &Config) -> Result<Self, Error> {
+        let path = config.url.path();
+        match path.try_exists() {
+            Ok(true) => Self::open(config),
+            Ok(false) => Err(Error::Missing {
+                path: path.to_owned(),
+            }),
+            Err(source) => Err(Error::Create {
+                path: path.to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// Runs `f` over one snapshot: what is committed meanwhile is not seen by it. Waits while all reader connections are in use.
+    pub fn read<T>(&self, f: impl FnOnce(&mut Reader<'_>) -> Result<T, Error>) -> Result<T, Error> {
+        self.connections
+            .reader()?
+            .transaction(|connection| f(&mut Reader { connection }))
+    }
+
+    /// How many SQL statements readers have run since the store was opened, transaction control included.
+    pub fn statements_read(&self) -> u64 {
+        self.connections.statements_read()
+    }
+}
+
+/// Why the store could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("store URL scheme `{scheme}` is not supported by this version: use sqlite://PATH")]
+    UnsupportedScheme { scheme: String },
+    #[error(
+        "the store URL names no file: write sqlite:// and its path, sqlite:///var/lib/plantail/plantail.db"
+    )]
+    NoPath,
+    #[error("there is no store {}: fill it with plantail watch or import, or name another with --store", path.display())]
+    Missing { path: PathBuf },
+    #[error("cannot create the store {}: {source}", path.display())]
+    Create {
+        path: PathBuf,
+        source: std::io::Error,
+    },
+    #[error("cannot open the store {}: {source}", path.display())]
+    Open {
+        path: PathBuf,
+        source: diesel::ConnectionError,
+    },
+    #[error("cannot set up the store {}: {source}", path.display())]
+    Setup {
+        path: PathBuf,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error(
+        "the store {} has schema {store_version} and this plantail knows schemas up to {known_version}: \
+         use the plantail that wrote it or a newer one, or name another store", path.display()
+    )]
+    Newer {
+        path: PathBuf,
+        store_version: String,
+        known_version: String,
+    },
+    #[error(
+        "another plantail (watch or import) takes the logs of server {server:?} into this store; wait for its end or stop it, \
+         or name another server or store"
+    )]
+    Claimed { server: String },
+    #[error("cannot lock the ingest of server {server:?} beside the store: {source}")]
+    Claim {
+        server: String,
+        source: std::io::Error,
+    },
+    /// Another process has stored these bytes, or this one has and doesn't know: read the position again and go on from there.
+    #[error(
+        "generation {} stands at byte {stored_bytes} in the store, not at {expected_bytes}: \
+         its records from there on are stored already, or another plantail reads the same log into this store", generation.0
+    )]
+    Fenced {
+        generation: GenerationId,
+        expected_bytes: u64,
+        stored_bytes: u64,
+    },
+    #[error("the batch has a plan of execution {execution_id} and not the execution itself")]
+    PlanWithoutExecution { execution_id: i64 },
+    #[error("advice job {job_id} was withdrawn or claimed again: its answer is dropped")]
+    JobLost { job_id: i64 },
+    #[error("the store holds `{value}` in {column}, which this plantail cannot read")]
+    Value { column: &'static str, value: String },
+    #[error("cannot compress or decompress a plan: {0}")]
+    Document(#[source] std::io::Error),
+    #[error("the store failed: {0}")]
+    Sql(#[from] diesel::result::Error),
+}

@@ -1,0 +1,211 @@
+//! Captured plans: one compressed document each, and the shapes that a query's plans have had.
+//!
+//! Plans come in as trees with their redacted documents; the documents go out, the trees don't. What is in a document is not known here.
+
+use std::collections::{BTreeMap, HashMap};
+
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Binary, Double, Text},
+};
+use jiff::Timestamp;
+
+use super::{
+    Error, Reader,
+    column::{known, ordinal, text, time},
+    execution::ExecutionKey,
+    schema::plans,
+    sql::{Sql, grouped},
+};
+use crate::model::{
+    execution::{CapturedPlan, Execution, ExecutionId},
+    plan::{PlanFormat, PlanShape},
+    position::ServerId,
+    query::QueryId,
+};
+
+/// A captured plan as it is kept: the document and what identifies it, not the tree.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredPlan {
+    pub ordinal: u32,
+    pub shape: PlanShape,
+    /// Executor time in milliseconds.
+    pub duration_ms: f64,
+    /// auto_explain.log_format that it was captured in; the document is JSON whatever it says.
+    pub format: PlanFormat,
+    /// EXPLAIN-shaped JSON, redacted.
+    pub document: String,
+}
+
+/// Logged plans shrink to an eighth at this level; level 3 saves 6 % of that.
+const COMPRESSION_LEVEL: i32 = 1;
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = BigInt)]
+    server_id: i64,
+    #[diesel(sql_type = BigInt)]
+    started_at: i64,
+    #[diesel(sql_type = BigInt)]
+    execution_id: i64,
+    #[diesel(sql_type = BigInt)]
+    ordinal: i64,
+    #[diesel(sql_type = BigInt)]
+    shape: i64,
+    #[diesel(sql_type = Double)]
+    duration_ms: f64,
+    #[diesel(sql_type = Text)]
+    format: String,
+    #[diesel(sql_type = Binary)]
+    document: Vec<u8>,
+}
+
+fn stored_plan(row: &Row) -> Result<(ExecutionKey, StoredPlan), Error> {
+    let document = zstd::decode_all(row.document.as_slice()).map_err(Error::Document)?;
+    let plan = StoredPlan {
+        ordinal: ordinal("plans.ordinal", row.ordinal)?,
+        shape: PlanShape(row.shape),
+        duration_ms: row.duration_ms,
+        format: known(
+            PlanFormat::from_name(&row.format),
+            "plans.format",
+            &row.format,
+        )?,
+        document: String::from_utf8(document)
+            .map_err(|error| Error::Document(std::io::Error::other(error)))?,
+    };
+    let key = ExecutionKey {
+        started_at: time("plans.started_at", row.started_at)?,
+        server_id: ServerId(row.server_id),
+        id: ExecutionId(row.execution_id),
+    };
+    Ok((key, plan))
+}
+
+/// Keys as one value, for `json_each`.
+pub(super) fn keys_json(keys: &[ExecutionKey]) -> String {
+    let keys: Vec<[i64; 3]> = keys
+        .iter()
+        .map(|key| [key.server_id.0, key.started_at.as_microsecond(), key.id.0])
+        .collect();
+    serde_json::to_string(&keys).expect("numbers are JSON")
+}
+
+/// `wanted`: the rows of the value that [`keys_json`] makes, each once.
+pub(super) const KEYS: &str = "\
+WITH wanted AS MATERIALIZED (
+  SELECT DISTINCT json_extract(value, '$[0]') AS server_id, json_extract(value, '$[1]') AS started_at,
+                  json_extract(value, '$[2]') AS execution_id
+    FROM json_each(?)
+)
+";
+
+impl Reader<'_> {
+    /// Every plan of each execution, in the order logged.
+    pub fn plans_of(
+        &mut self,
+        executions: &[ExecutionKey],
+    ) -> Result<HashMap<ExecutionKey, Vec<StoredPlan>>, Error> {
+        let json = keys_json(executions);
+        let mut sql = Sql::new(KEYS, [json.as_str().into()]);
+        sql.push(
+            "SELECT p.* FROM wanted JOIN plans p USING (server_id, started_at, execution_id) ORDER BY p.ordinal",
+            [],
+        );
+        let rows: Vec<Row> = sql.load(self.connection)?;
+        grouped(executions, rows.iter().map(stored_plan))
+    }
+
+    /// One plan.
+    pub fn plan(
+        &mut self,
+        execution: ExecutionKey,
+        ordinal: u32,
+    ) -> Result<Option<StoredPlan>, Error> {
+        let sql = Sql::new(
+            "SELECT * FROM plans WHERE server_id = ? AND started_at = ? AND execution_id = ? AND ordinal = ?",
+            [
+                execution.server_id.0.into(),
+                execution.started_at.as_microsecond().into(),
+                execution.id.0.into(),
+                i64::from(ordinal).into(),
+            ],
+        );
+        let row: Option<Row> = sql.get_result(self.connection).optional()?;
+        row.map(|row| Ok(stored_plan(&row)?.1)).transpose()
+    }
+}
+
+/// Stores plans, each of one of `executions`; one captured again replaces what was there.
+pub(super) fn store(
+    connection: &mut SqliteConnection,
+    server: ServerId,
+    captured: &[CapturedPlan],
+    executions: &[Execution],
+) -> Result<(), Error> {
+    struct Shape<'a> {
+        root_node_type: &'a str,
+        first_seen: i64,
+        last_seen: i64,
+    }
+    if captured.is_empty() {
+        return Ok(());
+    }
+    let queries: HashMap<(ExecutionId, Timestamp), QueryId> = executions
+        .iter()
+        .map(|execution| ((execution.id, execution.started_at), execution.query.id))
+        .collect();
+    let mut compressor = zstd::bulk::Compressor::new(COMPRESSION_LEVEL).map_err(Error::Document)?;
+    let mut shapes: BTreeMap<(QueryId, PlanShape), Shape<'_>> = BTreeMap::new();
+    for plan in captured {
+        let query = queries
+            .get(&(plan.execution_id, plan.started_at))
+            .copied()
+            .ok_or(Error::PlanWithoutExecution {
+                execution_id: plan.execution_id.0,
+            })?;
+        let started_at = plan.started_at.as_microsecond();
+        let document = compressor
+            .compress(plan.plan.document.as_bytes())
+            .map_err(Error::Document)?;
+        diesel::replace_into(plans::table)
+            .values((
+                plans::server_id.eq(server.0),
+                plans::started_at.eq(started_at),
+                plans::execution_id.eq(plan.execution_id.0),
+                plans::ordinal.eq(i64::from(plan.ordinal)),
+                plans::query_id.eq(query.0),
+                plans::shape.eq(plan.plan.shape.0),
+                plans::duration_ms.eq(plan.duration_ms),
+                plans::format.eq(plan.format.as_str()),
+                plans::document.eq(&document),
+            ))
+            .execute(connection)?;
+        let shape = shapes.entry((query, plan.plan.shape)).or_insert(Shape {
+            root_node_type: &plan.plan.root.node_type,
+            first_seen: started_at,
+            last_seen: started_at,
+        });
+        shape.first_seen = shape.first_seen.min(started_at);
+        shape.last_seen = shape.last_seen.max(started_at);
+    }
+    for ((query, id), shape) in shapes {
+        let root_node_type = text(shape.root_node_type);
+        Sql::new(
+            "INSERT INTO plan_shapes (server_id, query_id, shape, first_seen, last_seen, root_node_type) \
+             VALUES (?, ?, ?, ?, ?, ?) \
+             ON CONFLICT (server_id, query_id, shape) DO UPDATE \
+             SET first_seen = min(first_seen, excluded.first_seen), last_seen = max(last_seen, excluded.last_seen)",
+            [
+                server.0.into(),
+                query.0.into(),
+                id.0.into(),
+                shape.first_seen.into(),
+                shape.last_seen.into(),
+                root_node_type.as_ref().into(),
+            ],
+        )
+        .execute(connection)?;
+    }
+    Ok(())
+}

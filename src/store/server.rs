@@ -1,0 +1,215 @@
+//! The monitored servers, and what is kept of each between two starts.
+//!
+//! A server comes in by its name before anything else of it does; its prefix, its pairing state and the span of its stored log times go out.
+//! What the pairing state says is not known here.
+
+use std::fs::{File, TryLockError};
+
+use diesel::{OptionalExtension, prelude::*};
+use jiff::Timestamp;
+
+use super::{
+    Error, Reader, Store,
+    column::{optional_time, text},
+    schema::servers,
+    sql::Sql,
+};
+use crate::model::position::{Server, ServerId};
+
+/// What a server's next start needs to know.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ServerState {
+    /// As given or detected, once.
+    pub log_line_prefix: Option<String>,
+    /// The pairing state after the last batch, as that batch carried it.
+    pub pairing: Option<Vec<u8>>,
+    /// Log times of the first and the newest stored record.
+    pub first_seen: Option<Timestamp>,
+    pub last_seen: Option<Timestamp>,
+}
+
+/// A server with the log times of its first and newest stored record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerRow {
+    pub server: Server,
+    pub first_seen: Option<Timestamp>,
+    pub last_seen: Option<Timestamp>,
+}
+
+/// The right to write what a server's logs say; given back when it is dropped, or by the operating system when the process ends.
+#[derive(Debug)]
+pub struct IngestClaim {
+    _lock: File,
+}
+
+impl Store {
+    /// Makes this the only one that takes in the server's logs: two would each find new files and store them as their own.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Claimed`] while another process or handle has the claim.
+    pub fn claim_ingest(&self, server: &Server) -> Result<IngestClaim, Error> {
+        let create = |source| Error::Claim {
+            server: server.name.clone(),
+            source,
+        };
+        let lock = self.connections.ingest_lock(server.id).map_err(create)?;
+        match lock.try_lock() {
+            Ok(()) => Ok(IngestClaim { _lock: lock }),
+            Err(TryLockError::WouldBlock) => Err(Error::Claimed {
+                server: server.name.clone(),
+            }),
+            Err(TryLockError::Error(source)) => Err(create(source)),
+        }
+    }
+
+    /// Stores the server if it is new. Everything else that is stored of a server needs this first.
+    pub fn ensure_server(&self, server: &Server) -> Result<(), Error> {
+        diesel::insert_into(servers::table)
+            .values((
+                servers::id.eq(server.id.0),
+                servers::name.eq(text(&server.name)),
+            ))
+            .on_conflict_do_nothing()
+            .execute(&mut *self.connections.writer()?)?;
+        Ok(())
+    }
+
+    /// The state of a server; the empty one for a server that isn't stored.
+    pub fn server_state(&self, id: ServerId) -> Result<ServerState, Error> {
+        type Row = (Option<String>, Option<Vec<u8>>, Option<i64>, Option<i64>);
+        let row: Option<Row> = servers::table
+            .find(id.0)
+            .select((
+                servers::log_line_prefix,
+                servers::pairing,
+                servers::first_seen,
+                servers::last_seen,
+            ))
+            .first(&mut *self.connections.reader()?)
+            .optional()?;
+        let (log_line_prefix, pairing, first_seen, last_seen) = row.unwrap_or_default();
+        Ok(ServerState {
+            log_line_prefix,
+            pairing,
+            first_seen: optional_time("servers.first_seen", first_seen)?,
+            last_seen: optional_time("servers.last_seen", last_seen)?,
+        })
+    }
+
+    /// Keeps the prefix that was given or detected for the server.
+    pub fn set_log_line_prefix(&self, id: ServerId, prefix: &str) -> Result<(), Error> {
+        diesel::update(servers::table.find(id.0))
+            .set(servers::log_line_prefix.eq(text(prefix)))
+            .execute(&mut *self.connections.writer()?)?;
+        Ok(())
+    }
+}
+
+impl Reader<'_> {
+    /// Every server, by name.
+    pub fn servers(&mut self) -> Result<Vec<ServerRow>, Error> {
+        let rows: Vec<(i64, String, Option<i64>, Option<i64>)> = servers::table
+            .select((
+                servers::id,
+                servers::name,
+                servers::first_seen,
+                servers::last_seen,
+            ))
+            .order((servers::name, servers::id))
+            .load(self.connection)?;
+        rows.into_iter()
+            .map(|(id, name, first_seen, last_seen)| {
+                Ok(ServerRow {
+                    server: Server {
+                        id: ServerId(id),
+                        name,
+                    },
+                    first_seen: optional_time("servers.first_seen", first_seen)?,
+                    last_seen: optional_time("servers.last_seen", last_seen)?,
+                })
+            })
+            .collect()
+    }
+}
+
+/// Widens the span of stored log times and replaces the pairing state. Gives the log time of the server's first record, if one is known.
+pub(super) fn advance(
+    connection: &mut SqliteConnection,
+    id: ServerId,
+    oldest: Option<Timestamp>,
+    newest: Option<Timestamp>,
+    pairing: &[u8],
+) -> Result<Option<Timestamp>, Error> {
+    diesel::update(servers::table.find(id.0))
+        .set(servers::pairing.eq(pairing))
+        .execute(connection)?;
+    let us = |time: Option<Timestamp>| time.map(Timestamp::as_microsecond);
+    Sql::new(
+        "UPDATE servers \
+         SET first_seen = min(coalesce(first_seen, ?), coalesce(?, first_seen)), \
+             last_seen = max(coalesce(last_seen, ?), coalesce(?, last_seen)) \
+         WHERE id = ?",
+        [
+            us(oldest).into(),
+            us(oldest).into(),
+            us(newest).into(),
+            us(newest).into(),
+            id.0.into(),
+        ],
+    )
+    .execute(connection)?;
+    let first_seen: Option<Option<i64>> = servers::table
+        .find(id.0)
+        .select(servers::first_seen)
+        .first(connection)
+        .optional()?;
+    optional_time("servers.first_seen", first_seen.flatten())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+    use crate::store::fixture::{Fixture, at, batch};
+
+    #[test]
+    fn a_servers_span_widens_and_its_prefix_stays() {
+        let fixture = Fixture::new();
+        let (store, id) = (&fixture.store, fixture.server);
+        assert_eq!(store.server_state(id).unwrap(), ServerState::default());
+        store.set_log_line_prefix(id, "%m [%p] ").unwrap();
+        let spans = [
+            (None, None),
+            (Some(10), Some(20)),
+            (Some(5), Some(7)),
+            (None, Some(30)),
+        ];
+        for (number, (oldest, newest)) in (0..).zip(spans) {
+            let mut batch = batch(id, number, number + 1);
+            batch.oldest = oldest.map(at);
+            batch.newest = newest.map(at);
+            fixture.ingest(&batch).unwrap();
+        }
+        store.ensure_server(&Server::named("shop")).unwrap();
+        assert_eq!(
+            store.server_state(id).unwrap(),
+            ServerState {
+                log_line_prefix: Some("%m [%p] ".to_owned()),
+                pairing: Some(Vec::new()),
+                first_seen: Some(at(5)),
+                last_seen: Some(at(30)),
+            }
+        );
+        let rows = store.read(|reader| reader.servers()).unwrap();
+        assert_eq!(
+            rows,
+            [ServerRow {
+                server: Server::named("shop"),
+                first_seen: Some(at(5)),
+                last_seen: Some(at(30)),
+            }]
+        );
+    }
+}
