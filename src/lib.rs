@@ -28,3 +28,6 @@ pub mod execution;
 
 // Rows and positions, committed together. The only place that knows diesel.
 pub mod store;
+
+// Rules over plans, and the policy that opens breaches.
+pub mod analysis;
