@@ -31,3 +31,6 @@ pub mod store;
 
 // Rules over plans, and the policy that opens breaches.
 pub mod analysis;
+
+// A model's advice: redacted question, strict form, checks.
+pub mod advice;
