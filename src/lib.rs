@@ -34,3 +34,9 @@ pub mod analysis;
 
 // A model's advice: redacted question, strict form, checks.
 pub mod advice;
+
+// The summary of new slow queries.
+pub mod digest;
+
+// GraphQL over HTTP. The only place that knows juniper and warp.
+pub mod api;

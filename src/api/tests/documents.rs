@@ -1,0 +1,498 @@
+//! Documents against stores: what they answer, what they cost, what is refused.
+
+use serde_json::{Value, json};
+
+use crate::{
+    api::{execute, sdl},
+    digest::{
+        self,
+        fixture::{Fixture, Runs},
+    },
+    model::{position::Server, public_id::PublicId, query::QueryId},
+};
+
+/// The query that design and README promise.
+const PROMISED: &str = "query { queries(limit: 5) { id normalizedSql totalExecutions
+  analyses { executionTimeMs seqScanDetected } recommendations { severity confidenceScore summary } } }";
+
+fn run(fixture: &Fixture, document: &str) -> Value {
+    run_with(fixture, document, &Value::Null)
+}
+
+fn run_with(fixture: &Fixture, document: &str, variables: &Value) -> Value {
+    let summary = digest::Config::default();
+    execute(&fixture.store, document, variables, None, &summary)
+}
+
+/// The data of a document that has no errors.
+fn data(fixture: &Fixture, document: &str) -> Value {
+    let mut answer = run(fixture, document);
+    assert_eq!(answer.get("errors"), None, "{document}");
+    answer["data"].take()
+}
+
+fn code(answer: &Value) -> &str {
+    answer["errors"][0]["extensions"]["code"].as_str().unwrap()
+}
+
+fn statements(fixture: &Fixture, document: &str) -> u64 {
+    let before = fixture.store.statements_read();
+    data(fixture, document);
+    fixture.store.statements_read() - before
+}
+
+#[test]
+fn the_promised_query_works() {
+    let fixture = Fixture::empty();
+    fixture.ingest(
+        "shop",
+        &[
+            Runs::explained("select a from b", "2026-03-04T08:00:00Z", 2, 1500.0),
+            Runs::of("select 1", "2026-03-04T08:00:00Z", 1, 1.0),
+        ],
+    );
+    let mut answer = data(&fixture, PROMISED);
+    let id = answer["queries"][0]["id"].take();
+    assert!(matches!(
+        PublicId::parse(id.as_str().unwrap()),
+        Some(PublicId::Query(..))
+    ));
+    answer["queries"][1]["id"].take();
+    assert_eq!(
+        answer,
+        json!({ "queries": [
+            {
+                "id": null,
+                "normalizedSql": "select a from b",
+                "totalExecutions": "2",
+                "analyses": [
+                    { "executionTimeMs": 1501.0, "seqScanDetected": true },
+                    { "executionTimeMs": 1500.0, "seqScanDetected": true },
+                ],
+                "recommendations": [{
+                    "severity": "WARNING",
+                    "confidenceScore": 0.45,
+                    "summary": "Create an index on orders (id).",
+                }],
+            },
+            {
+                "id": null,
+                "normalizedSql": "select 1",
+                "totalExecutions": "1",
+                "analyses": [],
+                "recommendations": [],
+            },
+        ] })
+    );
+}
+
+#[test]
+fn the_number_of_statements_depends_on_the_document_only() {
+    let everything = "query { queries(limit: 100) { id server { name } executions(limit: 2) { id plans { document } findings { rule } query { id } }
+        analyses { findings { rule } plans { id } query { normalizedSql } } recommendations { id query { id } } }
+        servers { name } ingestHealth { recordsTotal } summary { servers { slowQueries { recommendations { summary } } } } }";
+    let one = Fixture::empty();
+    one.ingest(
+        "shop",
+        &[Runs::explained(
+            "select 1",
+            "2026-03-04T08:00:00Z",
+            1,
+            1500.0,
+        )],
+    );
+    let (ten, hundred) = (Fixture::three_servers(4), Fixture::three_servers(34));
+    for (document, expected) in [
+        // BEGIN, queries, analyses, recommendations, COMMIT
+        (PROMISED.replace("limit: 5", "limit: 100"), Some(5)),
+        (everything.to_owned(), None),
+    ] {
+        let counts = [&one, &ten, &hundred].map(|fixture| statements(fixture, &document));
+        let expected = expected.unwrap_or(counts[0]);
+        assert_eq!(counts, [expected; 3], "{document}");
+    }
+    assert_eq!(statements(&one, "{ __schema { queryType { name } } }"), 0);
+}
+
+/// Fields that occur more than once at the root, under one key or several, in fragments or not.
+#[test]
+fn every_occurrence_of_a_field_gets_its_own() {
+    let fixture = Fixture::three_servers(1);
+    let executions =
+        |answer: &Value, pointer: &str| answer.pointer(pointer).unwrap().as_array().unwrap().len();
+    let lists = "/queries/0/executions";
+    for (document, expected) in [
+        (
+            "{ queries { id } queries { executions { id } } }",
+            vec![(lists, 3)],
+        ),
+        (
+            "{ queries { id } ...F } fragment F on Query { queries { executions { id } } }",
+            vec![(lists, 3)],
+        ),
+        (
+            "{ ...F ...G } fragment F on Query { queries { id } } fragment G on Query { queries { executions { id } } }",
+            vec![(lists, 3)],
+        ),
+        (
+            "{ queries { ... on LoggedQuery { ...H } } } fragment H on LoggedQuery { executions(limit: 2) { id } }",
+            vec![(lists, 2)],
+        ),
+        (
+            "{ a: queries { id } b: queries { executions { id } } c: queries(limit: 1) { executions(limit: 1) { id } } }",
+            vec![
+                ("/b/0/executions", 3),
+                ("/c/0/executions", 1),
+                ("/a", 3),
+                ("/c", 1),
+            ],
+        ),
+        (
+            "{ queries { one: executions(limit: 1) { id } all: executions { id plans { id } } } }",
+            vec![
+                ("/queries/0/one", 1),
+                ("/queries/0/all", 3),
+                ("/queries/0/all/0/plans", 1),
+            ],
+        ),
+        (
+            "query Q($n: Int = 2, $no: Boolean = false, $none: Int) { queries(limit: $none, orderBy: null) { executions(limit: $n) { id } analyses @include(if: $no) { findings { rule } } } }",
+            vec![(lists, 2)],
+        ),
+        (
+            "{ queriesConnection(first: 1) { nodes { id } edges { node { executions { id } } } } }",
+            vec![("/queriesConnection/edges/0/node/executions", 3)],
+        ),
+    ] {
+        let answer = data(&fixture, document);
+        for (pointer, rows) in expected {
+            assert_eq!(executions(&answer, pointer), rows, "{document} {pointer}");
+        }
+    }
+}
+
+/// The same selections asked for one at a time and all together give the same.
+#[test]
+fn a_planned_document_gives_what_loading_everything_gives() {
+    let fixture = Fixture::three_servers(3);
+    let pieces = [
+        "id",
+        "server { id name firstSeen lastSeen }",
+        "normalizedSql databaseName serverQueryId firstSeen lastSeen totalExecutions failedExecutions totalTimeMs meanTimeMs maxTimeMs",
+        "executions(limit: 2) { id startedAt durationMs kind durationSource plans { id document } }",
+        "executions(limit: 2) { findings { rule severity message } query { id } }",
+        "analyses { executionId severity findings { nodePath notDecidable } }",
+        "analyses { plans { shape durationMs format ordinal executionId } query { recommendations(limit: 1) { id } } }",
+        "recommendations { id createdAt source kind rules verification explanation disproof command query { normalizedSql } }",
+    ];
+    let all = data(
+        &fixture,
+        &format!("{{ queries {{ {} }} }}", pieces.join(" ")),
+    );
+    for piece in pieces {
+        let some = data(&fixture, &format!("{{ queries {{ {piece} }} }}"));
+        assert!(contains(&all, &some), "{piece}: {some}");
+    }
+}
+
+/// Whether `whole` has everything that `part` has.
+fn contains(whole: &Value, part: &Value) -> bool {
+    match (whole, part) {
+        (Value::Object(whole), Value::Object(part)) => part
+            .iter()
+            .all(|(key, value)| whole.get(key).is_some_and(|other| contains(other, value))),
+        (Value::Array(whole), Value::Array(part)) => {
+            whole.len() == part.len() && whole.iter().zip(part).all(|(a, b)| contains(a, b))
+        }
+        _ => whole == part,
+    }
+}
+
+#[test]
+fn every_page_starts_behind_the_one_before() {
+    let fixture = Fixture::three_servers(5);
+    for (list, node) in [
+        ("queriesConnection", "id"),
+        ("queriesConnection(orderBy: LAST_SEEN)", "id"),
+        (
+            "queriesConnection(orderBy: MEAN_TIME, filter: { contains: \"orders\" })",
+            "id",
+        ),
+        ("executions", "id"),
+        ("analyses", "executionId"),
+        ("recommendations", "id"),
+    ] {
+        let (field, arguments) = list.split_once('(').unwrap_or((list, ")"));
+        let arguments = arguments.trim_end_matches(')');
+        let page = |first: u32, after: &str| {
+            let after = match after {
+                "" => String::new(),
+                cursor => format!("after: \"{cursor}\""),
+            };
+            let document = format!(
+                "{{ {field}(first: {first} {after} {arguments}) {{ nodes {{ {node} }} edges {{ cursor }} pageInfo {{ hasNextPage hasPreviousPage endCursor }} }} }}"
+            );
+            data(&fixture, &document)[field].take()
+        };
+        let whole = page(1000, "");
+        let mut nodes = Vec::new();
+        let mut after = String::new();
+        loop {
+            let page = page(4, &after);
+            nodes.extend(page["nodes"].as_array().unwrap().clone());
+            assert_eq!(
+                page["pageInfo"]["hasPreviousPage"],
+                json!(!after.is_empty())
+            );
+            after = page["pageInfo"]["endCursor"].as_str().unwrap().to_owned();
+            if page["pageInfo"]["hasNextPage"] == json!(false) {
+                break;
+            }
+        }
+        assert_eq!(&nodes, whole["nodes"].as_array().unwrap(), "{list}");
+        assert!(nodes.len() >= 15, "{list}");
+    }
+}
+
+#[test]
+fn things_are_found_by_their_ids() {
+    let fixture = Fixture::three_servers(1);
+    let answer = data(
+        &fixture,
+        "{ queries(limit: 1) { id executions(limit: 1) { plans { id } } } servers { id name } }",
+    );
+    let query = &answer["queries"][0]["id"];
+    let plan = &answer["queries"][0]["executions"][0]["plans"][0]["id"];
+    let server = &answer["servers"][0];
+    let found = data(
+        &fixture,
+        &format!("{{ query(id: {query}) {{ id }} plan(id: {plan}) {{ id document }} ingestHealth(server: {}) {{ executions }}
+                    queries(filter: {{ server: {} }}) {{ server {{ name }} }} executions(filter: {{ query: {query} }}) {{ nodes {{ query {{ id }} }} }} }}",
+            server["id"], server["id"]),
+    );
+    assert_eq!(
+        found,
+        json!({
+            "query": { "id": query },
+            "plan": { "id": plan, "document": "{\"Plan\": {\"Node Type\": \"Seq Scan\"}}" },
+            "ingestHealth": { "executions": "3" },
+            "queries": [{ "server": { "name": server["name"] } }],
+            "executions": { "nodes": [{ "query": { "id": query } }, { "query": { "id": query } }, { "query": { "id": query } }] },
+        })
+    );
+    let server = Server::named("nobody").id;
+    let nobody = PublicId::Server(server);
+    let unknown = PublicId::Query(server, QueryId(1));
+    let none = data(
+        &fixture,
+        &format!(
+            "{{ query(id: \"{unknown}\") {{ id }} ingestHealth(server: \"{nobody}\") {{ executions bySeverity {{ key count }} }} }}"
+        ),
+    );
+    let empty = json!({ "executions": "0", "bySeverity": [] });
+    assert_eq!(none, json!({ "query": null, "ingestHealth": empty }));
+}
+
+#[test]
+fn ingest_health_sums_the_servers() {
+    let fixture = Fixture::three_servers(1);
+    assert_eq!(
+        data(
+            &fixture,
+            "{ ingestHealth { recordsTotal executions queries torn durationEvents { count sumMs byKind { key count } byDbUser { key count sumMs } } planEvents { count nested } } }"
+        ),
+        json!({ "ingestHealth": {
+            "recordsTotal": "9", "executions": "9", "queries": "3", "torn": "0",
+            "durationEvents": {
+                "count": "9", "sumMs": 13509.0,
+                "byKind": [{ "key": "statement", "count": "9" }],
+                "byDbUser": [{ "key": "shop,app", "count": "9", "sumMs": 13509.0 }],
+            },
+            "planEvents": { "count": "0", "nested": "0" },
+        } })
+    );
+}
+
+#[test]
+fn the_summary_is_the_digest() {
+    let fixture = Fixture::three_servers(1);
+    let answer = data(
+        &fixture,
+        "{ summary(since: \"2026-03-04T00:00:00Z\") { asOf since slowThresholdMs servers { server { name } executions totalTimeMs
+           slowQueries { novelty severity executions meanTimeMs findings { rule } recommendations { command query { id } } } moreSlowQueries } } }",
+    );
+    assert_eq!(answer["summary"]["asOf"], json!("2026-03-04T08:00:02Z"));
+    assert_eq!(answer["summary"]["servers"].as_array().unwrap().len(), 3);
+    let mut server = answer["summary"]["servers"][0].clone();
+    assert!(
+        server["slowQueries"][0]["recommendations"][0]["query"]["id"]
+            .take()
+            .is_string()
+    );
+    server["server"].take();
+    assert_eq!(
+        server,
+        json!({
+            "server": null, "executions": "3", "totalTimeMs": 4503.0, "moreSlowQueries": "0",
+            "slowQueries": [{
+                "novelty": "FIRST_LOOK", "severity": "WARNING", "executions": "3", "meanTimeMs": 1501.0,
+                "findings": [{ "rule": "seq-scan-filter" }],
+                "recommendations": [{ "command": "CREATE INDEX CONCURRENTLY ON orders (id);", "query": { "id": null } }],
+            }],
+        })
+    );
+}
+
+#[test]
+fn arguments_out_of_bounds_are_refused_with_their_path() {
+    let fixture = Fixture::three_servers(1);
+    for (document, expected, message) in [
+        (
+            "{ queries(limit: 0) { id } }",
+            "BAD_USER_INPUT",
+            "`limit` has to be between 1 and 100, not 0",
+        ),
+        (
+            "{ queries(limit: 101) { id } }",
+            "BAD_USER_INPUT",
+            "`limit` has to be between 1 and 100, not 101",
+        ),
+        (
+            "{ queriesConnection(first: 1001) { nodes { id } } }",
+            "BAD_USER_INPUT",
+            "`first` has to be between 1 and 1000, not 1001",
+        ),
+        (
+            "{ queries { executions(limit: -1) { id } } }",
+            "BAD_USER_INPUT",
+            "`limit` has to be between 1 and 1000, not -1",
+        ),
+        (
+            "{ executions(after: \"t1\") { nodes { id } } }",
+            "BAD_CURSOR",
+            "`after` is not a cursor of this list in this order",
+        ),
+        (
+            "{ query(id: \"5\") { id } }",
+            "BAD_USER_INPUT",
+            "that is not the id of a query",
+        ),
+        (
+            "{ plan(id: \"5\") { id } }",
+            "BAD_USER_INPUT",
+            "that is not the id of a plan",
+        ),
+        (
+            "{ ingestHealth(server: \"5\") { torn } }",
+            "BAD_USER_INPUT",
+            "`server` is not the id of a server",
+        ),
+    ] {
+        let answer = run(&fixture, document);
+        assert_eq!(code(&answer), expected, "{document}: {answer}");
+        assert_eq!(answer["errors"][0]["message"], json!(message), "{document}");
+        assert!(answer["errors"][0]["path"].is_array());
+    }
+}
+
+#[test]
+fn what_is_not_a_good_document_never_reaches_the_store() {
+    let fixture = Fixture::three_servers(1);
+    let before = fixture.store.statements_read();
+    let nested = |levels: usize| {
+        format!(
+            "{{ executions {{ nodes {{ {} id {} }} }} }}",
+            "query { executions(limit: 1) { ".repeat(levels),
+            "} }".repeat(levels)
+        )
+    };
+    let aliases: String = (1..=21)
+        .map(|n| format!("a{n}: queries(limit: {n}) {{ id }} "))
+        .collect();
+    for (document, variables, expected) in [
+        ("{", json!(null), "PARSE_FAILED"),
+        ("{ nothing }", json!(null), "VALIDATION_FAILED"),
+        (
+            "mutation { queries { id } }",
+            json!(null),
+            "VALIDATION_FAILED",
+        ),
+        (
+            "subscription { queries { id } }",
+            json!(null),
+            "VALIDATION_FAILED",
+        ),
+        (
+            "query A { servers { id } } query B { servers { id } }",
+            json!(null),
+            "VALIDATION_FAILED",
+        ),
+        (
+            "{ ...F } fragment F on Query { ...F }",
+            json!(null),
+            "VALIDATION_FAILED",
+        ),
+        (
+            "query($n: Int!) { queries(limit: $n) { id } }",
+            json!({ "n": "five" }),
+            "VALIDATION_FAILED",
+        ),
+        (
+            "query($n: Int!) { queries(limit: $n) { id } }",
+            json!({}),
+            "VALIDATION_FAILED",
+        ),
+        ("{ queries { id } }", json!([]), "BAD_REQUEST"),
+        (&nested(10), json!(null), "PARSE_FAILED"),
+        (
+            &format!("{{ queries {{ {} }} }}", "id ".repeat(2_001)),
+            json!(null),
+            "PARSE_FAILED",
+        ),
+        (&format!("{{ {aliases} }}"), json!(null), "TOO_EXPENSIVE"),
+        (
+            "{ queries(limit: 100) { executions(limit: 500) { id } } }",
+            json!(null),
+            "TOO_EXPENSIVE",
+        ),
+        (
+            "{ executions(first: 1000) { nodes { plans { document } } } }",
+            json!(null),
+            "TOO_EXPENSIVE",
+        ),
+        (
+            "query($n: Int = 1000) { queries(limit: 100) { executions(limit: $n) { id } } }",
+            json!(null),
+            "TOO_EXPENSIVE",
+        ),
+        (
+            "{ executions(first: 1000) { edges { node { query { executions(limit: 100) { id } } } } } }",
+            json!(null),
+            "TOO_EXPENSIVE",
+        ),
+    ] {
+        let answer = run_with(&fixture, document, &variables);
+        assert_eq!(code(&answer), expected, "{document}: {answer}");
+        assert_eq!(answer.get("data"), None, "{document}");
+    }
+    assert_eq!(fixture.store.statements_read(), before);
+}
+
+#[test]
+fn introspection_passes_the_limits() {
+    let fixture = Fixture::empty();
+    let of_type = "ofType { kind name ".repeat(9) + &"}".repeat(9);
+    let answer = data(
+        &fixture,
+        &format!(
+            "query {{ __schema {{ queryType {{ name }} types {{ kind name fields(includeDeprecated: true) {{ name args {{ ...I }} type {{ ...T }} }} inputFields {{ ...I }} }} directives {{ args {{ ...I }} }} }} }}
+             fragment I on __InputValue {{ name type {{ ...T }} defaultValue }} fragment T on __Type {{ kind name {of_type} }}"
+        ),
+    );
+    assert_eq!(answer["__schema"]["queryType"]["name"], json!("Query"));
+}
+
+#[test]
+fn the_schema_changes_on_purpose_only() {
+    insta::assert_snapshot!(sdl());
+}
