@@ -11,6 +11,9 @@
 
 // Plain values that the stages hand to each other.
 pub mod model;
+// plantail's own log.
+pub mod telemetry;
+
 // Bytes on disk to chunks with positions: discovery, rotation, compression, generations.
 pub mod tail;
 
@@ -40,3 +43,12 @@ pub mod digest;
 
 // GraphQL over HTTP. The only place that knows juniper and warp.
 pub mod api;
+
+// Wires the stages and runs them.
+pub mod daemon;
+
+// Defaults, file, environment, command line to one validated configuration.
+pub mod config;
+
+// The commands.
+pub mod cli;

@@ -1,3 +1,9 @@
-//! plantail's entry.
+//! plantail's entry: command line to exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    plantail::cli::run(&plantail::cli::Cli::parse())
+}

@@ -1,0 +1,127 @@
+//! `plantail check`: the doctor. Says of the configuration, the store and each server's log what is right, and what to change where it isn't.
+
+use clap::Args;
+
+use super::{
+    Error, Logs, output,
+    probe::{self, Probe},
+};
+use crate::{config::Settings, daemon, model::visible::visible, store::Store};
+
+/// Check configuration, store, logs and PostgreSQL's settings, and say what to change
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    pub(super) logs: Logs,
+}
+
+pub(super) fn run(settings: &Settings) -> Result<(), Error> {
+    if settings.daemon.servers.is_empty() {
+        return Err(daemon::Error::NoServers.into());
+    }
+    let store = &settings.daemon.store;
+    match Store::open_existing(store) {
+        Ok(_) => output::line(&format!("store    ok: {}", store.url))?,
+        Err(crate::store::Error::Missing { .. }) => {
+            output::line(&format!(
+                "store    ok: {} will be created by watch or import",
+                store.url
+            ))?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    let mut troubles = 0;
+    for server in &settings.daemon.servers {
+        let report = match probe::probe(server, &settings.daemon.ingest) {
+            Ok(probe) => {
+                let advice = advice(&probe);
+                troubles += usize::from(!advice.is_empty());
+                describe(&server.name, &probe) + &advice
+            }
+            Err(error) => {
+                troubles += 1;
+                format!("{}    trouble: {error}", server.name)
+            }
+        };
+        output::line(&report)?;
+    }
+    match troubles {
+        0 => Ok(()),
+        count => Err(Error::Failed(format!(
+            "{count} of {} servers could tell more",
+            settings.daemon.servers.len()
+        ))),
+    }
+}
+
+/// What was seen in the log, on one line.
+fn describe(name: &str, probe: &Probe) -> String {
+    let format = match &probe.log_line_prefix {
+        Some(prefix) => format!("{} with log_line_prefix = '{prefix}'", probe.format),
+        None => probe.format.to_owned(),
+    };
+    format!(
+        "{name}    {} files, newest {}: {format}; in its last {} records {} durations, {} plans ({} read), {} lines not read\n",
+        probe.files,
+        visible(&probe.newest.display().to_string()),
+        probe.records,
+        probe.durations,
+        probe.plans,
+        probe.plans_read,
+        probe.unparsed,
+    )
+}
+
+/// The settings whose change would tell more, as SQL for the watched server; empty where nothing is missing.
+fn advice(probe: &Probe) -> String {
+    let mut sql: Vec<(&str, Option<&str>)> = Vec::new();
+    if probe.durations == 0 && probe.plans == 0 {
+        sql.push((
+            "ALTER SYSTEM SET log_min_duration_statement = '200ms';",
+            Some("no slow statement is in sight; fine if there was none"),
+        ));
+    }
+    if probe.plans == 0 {
+        sql.push(("LOAD 'auto_explain';", Some("no plan is logged")));
+        sql.push((
+            "ALTER SYSTEM SET session_preload_libraries = 'auto_explain';",
+            Some("for new sessions; keep what SHOW session_preload_libraries prints"),
+        ));
+        sql.push((
+            "ALTER SYSTEM SET auto_explain.log_min_duration = '500ms';",
+            None,
+        ));
+        sql.push((
+            "ALTER SYSTEM SET auto_explain.log_nested_statements = on;",
+            Some("statements inside functions too"),
+        ));
+    }
+    if probe.plans > probe.plans_read || probe.plans == 0 {
+        sql.push((
+            "ALTER SYSTEM SET auto_explain.log_format = 'json';",
+            Some("plans in other formats are counted and not read"),
+        ));
+    }
+    if !probe.analyze {
+        sql.push((
+            "ALTER SYSTEM SET auto_explain.log_analyze = on;",
+            Some("without actual rows no rule can decide"),
+        ));
+        sql.push((
+            "ALTER SYSTEM SET auto_explain.log_timing = off;",
+            Some("the costly part of log_analyze; no rule needs it"),
+        ));
+    }
+    if !probe.buffers {
+        sql.push(("ALTER SYSTEM SET auto_explain.log_buffers = on;", None));
+    }
+    if sql.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("         To see more, as superuser on that server:\n");
+    for (statement, why) in sql {
+        let why = why.map(|why| format!("  -- {why}")).unwrap_or_default();
+        text.push_str(&format!("           {statement}{why}\n"));
+    }
+    text + "           SELECT pg_reload_conf();\n"
+}

@@ -1,0 +1,33 @@
+//! `plantail serve`: the API alone, for a store that others fill.
+
+use clap::Args;
+
+use super::{Error, signals};
+use crate::{api, config::Settings, store::Store};
+
+/// Serve the API alone, for a store that another plantail fills
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Address to listen on
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) listen: Option<String>,
+}
+
+pub(super) async fn run(settings: Settings) -> Result<(), Error> {
+    let store = Store::open_existing(&settings.daemon.store)?;
+    let listener = api::bind(&settings.daemon.api).await?;
+    tracing::info!(
+        "GraphQL is served at http://{}/graphql",
+        listener.local_addr()?
+    );
+    let (_, last_commit) = tokio::sync::watch::channel(None);
+    api::serve(
+        listener,
+        settings.daemon.api,
+        store,
+        last_commit,
+        signals::shutdown()?,
+    )
+    .await;
+    Ok(())
+}
