@@ -1,0 +1,31 @@
+//! The one integration binary: the program as its users run it, on real logs, a real PostgreSQL and real files.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(
+    clippy::print_stderr,
+    reason = "a test that skips for want of something says so"
+)]
+
+// Runs plantail: commands to their end, the daemon in the background.
+mod plantail;
+// A throw-away PostgreSQL server with auto_explain.
+mod postgres;
+
+// A breach asks a model; whatever the model does, ingest goes on.
+mod advice;
+// Wrong use: messages, exit codes, nothing half-written.
+mod bad_input;
+// Statements run on a real server come out of GraphQL with their plans.
+mod end_to_end;
+// kill -9 at any moment: nothing lost, nothing twice.
+mod kill;
+// Plans of real servers: read whole, without literals, of one shape over releases.
+mod plan;
+// What a visitor sees first.
+mod sample_logs;
+// The unit file and the example configuration.
+mod service;
+// Rotation, restart and amended records, as the daemon sees them.
+mod tailing;
+// Import direction, headers, true maps.
+mod tidy;
