@@ -217,6 +217,7 @@ fn record(
     if fields.len() < least {
         return Err(UnparsedReason::NotCsvlog);
     }
+    let error_severity = fields.get(11).and_then(|word| severity::named(word));
     let mut lossy = false;
     let mut column = |number: usize| {
         let field = std::mem::take(fields.get_mut(number)?);
@@ -228,10 +229,7 @@ fn record(
     let log_time = column(0).ok_or(UnparsedReason::NotCsvlog)?;
     let log_time = time::whole(log_time.as_bytes()).ok_or(UnparsedReason::NotCsvlog)?;
     let (log_time, time_zone_assumed) = time::instant(log_time, log_timezone);
-    let error_severity = column(11)
-        .as_deref()
-        .and_then(severity::named)
-        .ok_or(UnparsedReason::NoSeverity)?;
+    let error_severity = error_severity.ok_or(UnparsedReason::NoSeverity)?;
     let process_id = |text: Option<String>| text.and_then(|text| text.parse::<i32>().ok());
     let mut record = LogRecord {
         position,

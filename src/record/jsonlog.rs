@@ -95,7 +95,7 @@ fn record(
     let printed = time::whole(object.timestamp.as_bytes()).ok_or(UnparsedReason::NotJsonlog)?;
     let (log_time, time_zone_assumed) = time::instant(printed, log_timezone);
     let error_severity =
-        severity::named(&object.error_severity).ok_or(UnparsedReason::NoSeverity)?;
+        severity::named(object.error_severity.as_bytes()).ok_or(UnparsedReason::NoSeverity)?;
     let mut clean = |text: Option<String>| {
         text.filter(|text| !text.is_empty())
             .map(|text| text::from_vec(text.into_bytes(), &mut lossy))

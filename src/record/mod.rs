@@ -5,6 +5,7 @@
 //! message means (durations, plans, parameters) is not known here.
 
 mod assemble;
+mod catalog;
 mod csvlog;
 pub mod detect;
 mod entry;

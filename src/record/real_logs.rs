@@ -32,6 +32,7 @@ const NAMES: &[&str] = &[
     "csvonly-",
     "jsononly-",
     "rotate-size",
+    "lc-",
     "dur-stmts-only",
     "dur-plans-only",
     "inject-",

@@ -1,11 +1,16 @@
 //! The words that the server prints after the line prefix: severities, and the labels of the lines that follow a message.
 //!
-//! They are data: `LABELS` holds what is known, one row per word as it stands before the colon. In comes the start of a line, out go the
-//! places where its label may be; which of them is right only the line prefix can tell.
+//! They are data: `catalog` holds them, a row per language. In comes the start of a line, out go the places where its label may be; which of
+//! them is right only the line prefix can tell.
+
+use std::cmp::Reverse;
+use std::sync::LazyLock;
 
 use memchr::memchr_iter;
 
 use crate::model::record::Severity;
+
+use super::catalog;
 
 /// What the text after a label is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,38 +25,103 @@ pub(super) enum Label {
     Statement,
 }
 
-/// The words of `send_message_to_server_log` in the server's elog.c, with the severities of the manual's table 20.2. Logs say `DEBUG`
-/// without the level.
-const LABELS: &[(&str, Label)] = &[
-    ("LOG", Label::Severity(Severity::Log)),
-    ("DETAIL", Label::Detail),
-    ("CONTEXT", Label::Context),
-    ("STATEMENT", Label::Statement),
-    ("ERROR", Label::Severity(Severity::Error)),
-    ("HINT", Label::Hint),
-    ("LOCATION", Label::Location),
-    ("WARNING", Label::Severity(Severity::Warning)),
-    ("FATAL", Label::Severity(Severity::Fatal)),
-    ("DEBUG", Label::Severity(Severity::Debug)),
-    ("NOTICE", Label::Severity(Severity::Notice)),
-    ("INFO", Label::Severity(Severity::Info)),
-    ("PANIC", Label::Severity(Severity::Panic)),
-    ("QUERY", Label::InternalQuery),
-    ("BACKTRACE", Label::Backtrace),
+/// The order of a catalog row's severities. Logs say `DEBUG` without the level.
+const SEVERITIES: [Severity; 8] = [
+    Severity::Debug,
+    Severity::Info,
+    Severity::Notice,
+    Severity::Warning,
+    Severity::Error,
+    Severity::Log,
+    Severity::Fatal,
+    Severity::Panic,
 ];
 
-/// Between the word and the text.
-const AFTER_WORD: &[u8] = b":  ";
+/// The order of a catalog row's labels.
+const LABELS: [Label; 6] = [
+    Label::Detail,
+    Label::Hint,
+    Label::InternalQuery,
+    Label::Context,
+    Label::Location,
+    Label::Statement,
+];
 
-/// The severity of that word, as csvlog and jsonlog print it alone.
-pub(super) fn named(word: &str) -> Option<Severity> {
-    LABELS
-        .iter()
-        .find_map(|&(known, label)| match label {
-            Label::Severity(severity) if known == word => Some(severity),
-            _ => None,
-        })
-        .or_else(|| Severity::from_english(word))
+/// A word as it stands in a log, in one encoding.
+struct Word {
+    bytes: Vec<u8>,
+    /// The colon and the blanks after it.
+    after: &'static [u8],
+    label: Label,
+}
+
+/// The words of `send_message_to_server_log` in the server's elog.c, in every language and encoding, by their last byte: most colons of a
+/// line stand behind a digit and are none of a label. Longer ones first, since some words end in another.
+static WORDS_BY_LAST_BYTE: LazyLock<Vec<Vec<Word>>> = LazyLock::new(|| {
+    let mut table: Vec<Vec<Word>> = (0..=u8::MAX).map(|_| Vec::new()).collect();
+    let mut add = |bytes: &[u8], after: &'static str, label| {
+        let Some(words) = bytes
+            .last()
+            .and_then(|last| table.get_mut(usize::from(*last)))
+        else {
+            return;
+        };
+        let after = after.as_bytes();
+        // Georgian has one word for NOTICE and WARNING: it is read as the latter, which comes later.
+        words.retain(|known| {
+            let is_other = known.bytes != bytes || known.after != after;
+            is_other || (known.label != label && known.label != Label::Severity(Severity::Notice))
+        });
+        words.push(Word {
+            bytes: bytes.to_vec(),
+            after,
+            label,
+        });
+    };
+    for row in catalog::WORDS {
+        let severities = row.severities.into_iter().map(|word| (word, ":  "));
+        let severities = severities.zip(SEVERITIES.map(Label::Severity));
+        let labels = row
+            .labels
+            .map(|printed| printed.split_at(printed.find(':').unwrap_or(printed.len())));
+        for ((word, after), label) in severities.chain(labels.into_iter().zip(LABELS)) {
+            add(word.as_bytes(), after, label);
+            for encoding in row.encodings {
+                let (bytes, _, has_unmappable) = encoding.encode(word);
+                if !has_unmappable {
+                    add(&bytes, after, label);
+                }
+            }
+        }
+    }
+    // Translated nowhere.
+    add(b"BACKTRACE", ":  ", Label::Backtrace);
+    for words in &mut table {
+        words.sort_by_key(|word| Reverse(word.bytes.len()));
+    }
+    table
+});
+
+/// The words that end in the last byte of `text`.
+fn words_at_end(text: &[u8]) -> &'static [Word] {
+    text.last()
+        .and_then(|last| WORDS_BY_LAST_BYTE.get(usize::from(*last)))
+        .map_or(&[], Vec::as_slice)
+}
+
+/// The severity of that word, as csvlog and jsonlog print it alone. csvlog's is translated, jsonlog's is not.
+pub(super) fn named(word: &[u8]) -> Option<Severity> {
+    let english = std::str::from_utf8(word)
+        .ok()
+        .and_then(Severity::from_english);
+    english.or_else(|| {
+        words_at_end(word)
+            .iter()
+            .find_map(|known| match known.label {
+                Label::Severity(severity) if known.bytes == word => Some(severity),
+                _ => None,
+            })
+    })
 }
 
 /// A word of the table in a line.
@@ -60,23 +130,23 @@ pub(super) struct Labelled<'a> {
     pub(super) label: Label,
     /// What stands before the word.
     pub(super) before: &'a [u8],
-    /// What stands after the colon and its two blanks.
+    /// What stands after the colon and its blanks.
     pub(super) text: &'a [u8],
 }
 
 /// Every place of `line` where a label may be, its word beginning within the first `window_bytes`; earliest first.
 pub(super) fn labels(line: &[u8], window_bytes: usize) -> impl Iterator<Item = Labelled<'_>> {
-    const LONGEST_WORD_BYTES: usize = 16;
+    const LONGEST_WORD_BYTES: usize = 48;
     let window = line
         .get(..window_bytes.saturating_add(LONGEST_WORD_BYTES))
         .unwrap_or(line);
-    memchr_iter(b':', window).filter_map(move |colon| {
-        let (head, tail) = line.split_at_checked(colon)?;
-        let text = tail.strip_prefix(AFTER_WORD)?;
-        LABELS.iter().find_map(|&(word, label)| {
-            let before = head.strip_suffix(word.as_bytes())?;
-            Some(Labelled {
-                label,
+    memchr_iter(b':', window).flat_map(move |colon| {
+        let (head, tail) = line.split_at_checked(colon).unwrap_or_default();
+        words_at_end(head).iter().filter_map(move |word| {
+            let before = head.strip_suffix(word.bytes.as_slice())?;
+            let text = tail.strip_prefix(word.after)?;
+            (before.len() <= window_bytes).then_some(Labelled {
+                label: word.label,
                 before,
                 text,
             })
@@ -117,10 +187,66 @@ mod tests {
     }
 
     #[test]
+    fn labels_of_every_language_and_encoding() {
+        let check = |line: &[u8], expected: Option<(Label, &[u8], &[u8])>| {
+            let found = labels(line, 100).next();
+            let found = found.map(|found| (found.label, found.before, found.text));
+            assert_eq!(found, expected, "{}", String::from_utf8_lossy(line));
+        };
+        let of = |label| Some((label, &b"[7] "[..], &b"x"[..]));
+        let error = Label::Severity(Severity::Error);
+        check("[7] FEHLER:  x".as_bytes(), of(error));
+        check("[7] INSTRUCTION :  x".as_bytes(), of(Label::Statement));
+        check("[7] AYRINTI:x".as_bytes(), of(Label::Detail));
+        check("[7] ПОЛОЖЕНИЕ: x".as_bytes(), of(Label::Location));
+        check("[7] INSTRUÇÂO:  x".as_bytes(), of(Label::Statement));
+        check("[7] COMANDO:  x".as_bytes(), of(Label::Statement));
+        check(b"[7] D\xc9TAIL:  x", of(Label::Detail));
+        check(
+            &encoding_rs::EUC_JP.encode("[7] 文:  x").0,
+            of(Label::Statement),
+        );
+        // FATAL ends in the word for ERROR, which would need another prefix.
+        check(
+            "[7] 致命错误:  x".as_bytes(),
+            of(Label::Severity(Severity::Fatal)),
+        );
+        check("[7] INSTRUCTION:  x".as_bytes(), None);
+        check("[7] ОШИБКА: x".as_bytes(), None);
+    }
+
+    #[test]
+    fn no_word_has_two_meanings() {
+        for word in WORDS_BY_LAST_BYTE.iter().flatten() {
+            let meanings = words_at_end(&word.bytes)
+                .iter()
+                .filter(|other| other.bytes == word.bytes && other.label != word.label);
+            assert_eq!(
+                meanings.count(),
+                0,
+                "{}",
+                String::from_utf8_lossy(&word.bytes)
+            );
+        }
+    }
+
+    #[test]
     fn severities_alone() {
-        assert_eq!(named("PANIC"), Some(Severity::Panic));
-        assert_eq!(named("DEBUG3"), Some(Severity::Debug));
-        assert_eq!(named("DETAIL"), None);
-        assert_eq!(named("log"), None);
+        let check = |word: &[u8], expected| assert_eq!(named(word), expected, "{word:?}");
+        check(b"PANIC", Some(Severity::Panic));
+        check(b"DEBUG3", Some(Severity::Debug));
+        check(b"DETAIL", None);
+        check(b"log", None);
+        check(b"", None);
+        check("ОШИБКА".as_bytes(), Some(Severity::Error));
+        check(
+            &encoding_rs::KOI8_R.encode("СООБЩЕНИЕ").0,
+            Some(Severity::Log),
+        );
+        check(
+            &encoding_rs::KOI8_R.encode("ЗАМЕЧАНИЕ").0,
+            Some(Severity::Notice),
+        );
+        check("გაფრთხილება".as_bytes(), Some(Severity::Warning));
     }
 }
