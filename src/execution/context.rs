@@ -1,6 +1,9 @@
 //! What a record's CONTEXT and STATEMENT tell of where it came from: the server itself, a nested statement, or user code that raised it.
 
-use crate::model::record::LogRecord;
+use crate::{
+    model::record::LogRecord,
+    statement::context::{is_about_portal, plpgsql_line},
+};
 
 /// Where a record that looks like a duration or a plan came from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,26 +20,19 @@ pub(super) enum Origin {
 ///
 /// The server hides STATEMENT on its own duration and plan records (`errhidestmt`), and reports what is raised with
 /// `PL/pgSQL function … at RAISE` as the first line of CONTEXT. A nested statement's CONTEXT begins with the statement or the line that ran it.
-/// CONTEXT lines about a portal's parameters (log_parameter_max_length_on_error) stand on top-level records too.
+/// An entry about a portal's parameters (log_parameter_max_length_on_error) stands on top-level records too; it is the outermost, so that
+/// one that comes first comes alone.
 pub(super) fn origin(record: &LogRecord) -> Origin {
     let context = record.context.as_deref().unwrap_or_default();
     let raised = first_frame(context)
-        .is_some_and(|frame| frame.starts_with("PL/") && frame.ends_with(" at RAISE"));
+        .and_then(plpgsql_line)
+        .is_some_and(|frame| frame.at == "RAISE");
     if raised || record.query.is_some() {
-        return Origin::Raised;
-    }
-    let about_parameters = |line: &str| {
-        line.starts_with("unnamed portal ")
-            || line.starts_with("portal \"")
-            || line.starts_with("extended query with parameters")
-    };
-    if context
-        .lines()
-        .any(|line| !line.is_empty() && !about_parameters(line))
-    {
-        Origin::Nested
-    } else {
+        Origin::Raised
+    } else if context.is_empty() || is_about_portal(context) {
         Origin::TopLevel
+    } else {
+        Origin::Nested
     }
 }
 
@@ -94,6 +90,26 @@ mod tests {
             Some("PL/pgSQL function \"a line 1 at SQL statement\nb\"() line 3 at RAISE"),
             None,
             Origin::Raised,
+        );
+        check(
+            Some("unnamed portal with parameters: $1 = 'a\nb'"),
+            None,
+            Origin::TopLevel,
+        );
+        check(
+            Some("PL/pgSQL-Funktion f() Zeile 3 bei RAISE"),
+            None,
+            Origin::Raised,
+        );
+        check(
+            Some("PL/pgSQL関数f()の3行目 - SQL ステートメント"),
+            None,
+            Origin::Nested,
+        );
+        check(
+            Some("неименованный портал с параметрами: $1 = '7'"),
+            None,
+            Origin::TopLevel,
         );
         check(
             Some("SQL expression \"(select 1)\"\nPL/pgSQL function f() line 3 at RAISE"),

@@ -8,7 +8,10 @@ use crate::{
         query::Query,
         record::{LogRecord, SqlState},
     },
-    statement::normalize::{Normalized, normalize},
+    statement::{
+        failure,
+        normalize::{Normalized, normalize},
+    },
 };
 
 /// Database and user of a record; empty where the log doesn't carry them.
@@ -40,7 +43,10 @@ pub(super) fn of_normalized(
 /// The query of `text`, the statement of an error. Where the server could not parse it, its quotes may be paired wrongly, so that what stands
 /// behind the first may be a literal.
 pub(super) fn of_failed(server_id: ServerId, record: &LogRecord, text: &str) -> Query {
-    let quote = text.find(['\'', '$']).filter(|_| is_syntax_error(record));
+    let sql_state = record.sql_state_code.as_ref().map(SqlState::as_str);
+    let quote = text
+        .find(['\'', '$'])
+        .filter(|_| failure::may_be_unparsed(sql_state, &record.message));
     match quote {
         Some(quote) => {
             let readable = Normalized {
@@ -50,16 +56,5 @@ pub(super) fn of_failed(server_id: ServerId, record: &LogRecord, text: &str) -> 
             of_normalized(server_id, record, readable)
         }
         None => of_statement(server_id, record, text),
-    }
-}
-
-/// Whether the server says that it could not parse the statement (SQLSTATE 42601). Without SQLSTATE the English message tells.
-fn is_syntax_error(record: &LogRecord) -> bool {
-    match record.sql_state_code.as_ref().map(SqlState::as_str) {
-        Some(sql_state) => sql_state == "42601",
-        None => {
-            record.message.starts_with("syntax error")
-                || record.message.starts_with("unterminated ")
-        }
     }
 }

@@ -3,6 +3,8 @@
 //! The message of one record comes in, without prefix and severity; out comes what PostgreSQL's `postgres.c` and `auto_explain.c` mean by it,
 //! borrowed from the message. Whether user code forged it (RAISE LOG) only the record's CONTEXT tells, so that isn't decided here.
 
+use std::sync::LazyLock;
+
 use memchr::memmem;
 use nom::{
     Finish, IResult, Parser,
@@ -13,6 +15,10 @@ use nom::{
     sequence::{delimited, preceded},
 };
 
+use super::{
+    catalog::{LOGGED_RUN, MESSAGES, Messages},
+    template::Template,
+};
 use crate::model::accounting::DurationKind;
 
 /// A message about a statement.
@@ -53,10 +59,8 @@ impl Name<'_> {
     }
 }
 
-/// Reads `message`; `None` for everything that isn't about a statement.
+/// Reads `message`, in any language; `None` for everything that isn't about a statement.
 pub fn read(message: &str) -> Option<Message<'_>> {
-    let statement = |input| statement(&ENGLISH, input);
-    let duration = |input| duration(&ENGLISH, input);
     alt((plan, duration, statement))
         .parse(message)
         .finish()
@@ -64,44 +68,170 @@ pub fn read(message: &str) -> Option<Message<'_>> {
         .map(|(_, message)| message)
 }
 
-/// The words around the parts of a message in one language, as in the message catalogs of PostgreSQL.
-struct Words {
-    before_duration: &'static str,
-    after_duration: &'static str,
-    /// What joins a duration with the rest of its message.
-    joint: &'static str,
-    statement: &'static str,
-    parse: &'static str,
-    bind: &'static str,
-    execute: &'static str,
-    fetch: &'static str,
-    fastpath: &'static str,
-    /// Between a name and the statement's text.
-    after_name: &'static str,
+/// What a message says behind its duration, or alone: one format string in one language and encoding.
+struct Form {
+    before: String,
+    kind: DurationKind,
+    then: Then,
 }
 
-const ENGLISH: Words = Words {
-    before_duration: "duration: ",
-    after_duration: " ms",
-    joint: "  ",
-    statement: "statement: ",
-    parse: "parse ",
-    bind: "bind ",
-    execute: "execute ",
-    fetch: "execute fetch from ",
-    fastpath: "fastpath function call: ",
-    after_name: ": ",
-};
+/// What follows the words of a form.
+enum Then {
+    Nothing,
+    Text,
+    /// A name, these words, the text.
+    NameAndText(String),
+}
+
+/// The forms that follow the same words and a number.
+struct Timed {
+    before: String,
+    forms: Vec<Form>,
+}
+
+/// Forms by the first byte of their messages, so that a message is compared with those of a few languages only. English ones come first.
+struct Forms {
+    timed: Vec<Vec<Timed>>,
+    logged: Vec<Vec<Form>>,
+}
+
+static FORMS: LazyLock<Forms> = LazyLock::new(|| {
+    let mut forms = Forms {
+        timed: (0..=u8::MAX).map(|_| Vec::new()).collect(),
+        logged: (0..=u8::MAX).map(|_| Vec::new()).collect(),
+    };
+    MESSAGES.iter().for_each(|language| forms.add(language));
+    forms
+});
+
+impl Forms {
+    fn add(&mut self, language: &Messages) {
+        use DurationKind::{Bare, Bind, Execute, Fastpath, Fetch, Parse, Statement};
+        let run = |run: &str, word: &str| {
+            // The word is the last argument but two: the name, which is three arguments, and the text.
+            match run
+                .rsplit_once("%s%s%s: %s")
+                .or(run.rsplit_once("%s%s%s : %s"))
+            {
+                Some((before, _)) => {
+                    let end = run.get(before.len()..).unwrap_or_default();
+                    let (before, joint) = before.rsplit_once("%s").unwrap_or_default();
+                    format!("{before}{word}{joint}{end}")
+                }
+                None => String::new(),
+            }
+        };
+        let (fetch, execute) = (language.fetch, language.execute);
+        let timed = language
+            .statement
+            .iter()
+            .map(|format| (Statement, (*format).to_owned()));
+        let timed = timed.chain([
+            (Fetch, run(language.run, fetch)),
+            (Execute, run(language.run, execute)),
+            (Bind, language.bind.to_owned()),
+            (Parse, language.parse.to_owned()),
+            (Bare, language.duration.to_owned()),
+        ]);
+        let fastpath = language
+            .fastpath
+            .iter()
+            .map(|format| (Fastpath, (*format).to_owned()));
+        for (kind, format) in timed.chain(fastpath) {
+            for template in Template::printed(&format, language.encodings) {
+                self.add_timed(kind, &template.texts());
+            }
+        }
+        let logged = language
+            .logged_statement
+            .iter()
+            .map(|format| (Statement, (*format).to_owned()));
+        let logged = logged.chain([
+            (Fetch, run(LOGGED_RUN, fetch)),
+            (Execute, run(LOGGED_RUN, execute)),
+        ]);
+        let fastpath = language
+            .logged_fastpath
+            .iter()
+            .map(|format| (Fastpath, (*format).to_owned()));
+        for (kind, format) in logged.chain(fastpath) {
+            for template in Template::printed(&format, language.encodings) {
+                let texts = template.texts();
+                if let Some(form) = Form::new(kind, &texts)
+                    && let Some(forms) = of_first_byte(&mut self.logged, &form.before)
+                {
+                    forms.push(form);
+                }
+            }
+        }
+    }
+
+    fn add_timed(&mut self, kind: DurationKind, texts: &[&str]) {
+        let Some((before, texts)) = texts.split_first() else {
+            return;
+        };
+        let (Some(form), Some(groups)) = (
+            Form::new(kind, texts),
+            of_first_byte(&mut self.timed, before),
+        ) else {
+            return;
+        };
+        match groups.iter_mut().find(|group| group.before == *before) {
+            Some(group) => group.forms.push(form),
+            None => groups.push(Timed {
+                before: (*before).to_owned(),
+                forms: vec![form],
+            }),
+        }
+    }
+}
+
+fn of_first_byte<'a, T>(table: &'a mut [Vec<T>], text: &str) -> Option<&'a mut Vec<T>> {
+    table.get_mut(usize::from(*text.as_bytes().first()?))
+}
+
+impl Form {
+    /// From the words around the arguments of a format string, without a number and what stands before it.
+    fn new(kind: DurationKind, texts: &[&str]) -> Option<Self> {
+        let before = *texts.first()?;
+        let (before, then) = match kind {
+            DurationKind::Bare => (before, Then::Nothing),
+            DurationKind::Statement => (before, Then::Text),
+            // The name is kept with its quotes.
+            DurationKind::Fastpath => (before.split(['"', '\u{AB}', '\u{BB}']).next()?, Then::Text),
+            DurationKind::Parse
+            | DurationKind::Bind
+            | DurationKind::Execute
+            | DurationKind::Fetch => (before, Then::NameAndText((*texts.get(1)?).to_owned())),
+        };
+        Some(Self {
+            before: before.to_owned(),
+            kind,
+            then,
+        })
+    }
+
+    fn read<'a>(&self, input: &'a str) -> Option<Said<'a>> {
+        let rest = input.strip_prefix(self.before.as_str())?;
+        match &self.then {
+            Then::Nothing => rest.is_empty().then_some((self.kind, None, None)),
+            Then::Text => Some((self.kind, None, Some(rest))),
+            Then::NameAndText(after_name) => {
+                let (name, text) = split_name(rest, after_name)?;
+                Some((self.kind, Some(name), Some(text)))
+            }
+        }
+    }
+}
 
 type Parsed<'a, T> = IResult<&'a str, T, ()>;
 
+/// What kind of message it is, the name in it and the statement.
+type Said<'a> = (DurationKind, Option<Name<'a>>, Option<&'a str>);
+
 /// `duration: MS ms  plan:` newline body. It is never translated.
 fn plan(input: &str) -> Parsed<'_, Message<'_>> {
-    let head = delimited(
-        tag(ENGLISH.before_duration),
-        milliseconds,
-        tag(" ms  plan:\n"),
-    );
+    let head = delimited(tag("duration: "), milliseconds, tag(" ms  plan:\n"));
     map((head, rest), |(duration_ms, body)| Message::Plan {
         duration_ms,
         body,
@@ -109,72 +239,42 @@ fn plan(input: &str) -> Parsed<'_, Message<'_>> {
     .parse(input)
 }
 
-/// `duration: MS ms`, alone or with two blanks and `parse NAME: TEXT` or one of [`said`]
-fn duration<'a>(words: &Words, input: &'a str) -> Parsed<'a, Message<'a>> {
-    let (input, duration_ms) = delimited(
-        tag(words.before_duration),
-        milliseconds,
-        tag(words.after_duration),
-    )
-    .parse(input)?;
-    if input.is_empty() {
-        let bare = Message::Duration {
-            duration_ms,
-            kind: DurationKind::Bare,
-            name: None,
-            text: None,
+/// `duration: MS ms`, alone or with two blanks and `parse NAME: TEXT`, `bind NAME[/PORTAL]: TEXT` or what [`statement`] reads; translated, other
+/// words and other blanks, or the name before the word.
+fn duration(input: &str) -> Parsed<'_, Message<'_>> {
+    let first = input.as_bytes().first().copied().unwrap_or_default();
+    let groups = FORMS.timed.get(usize::from(first)).into_iter().flatten();
+    for group in groups {
+        let head: Parsed<'_, f64> = preceded(tag(group.before.as_str()), milliseconds).parse(input);
+        let Ok((said, duration_ms)) = head else {
+            continue;
         };
-        return Ok((input, bare));
+        // Korean has the name before the word: the word may occur in the statement again. And `execute fetch from` begins like `execute`.
+        let readings = group.forms.iter().filter_map(|form| form.read(said));
+        let shortest_name = readings.min_by_key(|(_, name, _)| name.map_or(0, |name| name.0.len()));
+        if let Some((kind, name, text)) = shortest_name {
+            let duration = Message::Duration {
+                duration_ms,
+                kind,
+                name,
+                text,
+            };
+            return Ok(("", duration));
+        }
     }
-    let parse = |input| named(words.parse, DurationKind::Parse, words, input);
-    let bind = |input| named(words.bind, DurationKind::Bind, words, input);
-    let said = |input| said(words, input);
-    map(
-        preceded(tag(words.joint), alt((said, bind, parse))),
-        |(kind, name, text)| Message::Duration {
-            duration_ms,
-            kind,
-            name,
-            text: Some(text),
-        },
-    )
-    .parse(input)
+    Err(nom::Err::Error(()))
 }
-
-/// What [`said`] says, without a duration
-fn statement<'a>(words: &Words, input: &'a str) -> Parsed<'a, Message<'a>> {
-    let (input, (kind, name, text)) = said(words, input)?;
-    Ok((input, Message::Statement { kind, name, text }))
-}
-
-type Said<'a> = (DurationKind, Option<Name<'a>>, &'a str);
 
 /// `statement: TEXT`, `execute fetch from NAME[/PORTAL]: TEXT`, `execute NAME[/PORTAL]: TEXT` or `fastpath function call: "NAME" (OID N)`
 ///
 /// A fetch can't be told from the execution of a statement called `fetch from …`.
-fn said<'a>(words: &Words, input: &'a str) -> Parsed<'a, Said<'a>> {
-    let unnamed = |before, kind| map(preceded(tag(before), rest), move |text| (kind, None, text));
-    alt((
-        unnamed(words.statement, DurationKind::Statement),
-        |input| named(words.fetch, DurationKind::Fetch, words, input),
-        |input| named(words.execute, DurationKind::Execute, words, input),
-        unnamed(words.fastpath, DurationKind::Fastpath),
-    ))
-    .parse(input)
-}
-
-/// `KEYWORD NAME[/PORTAL]: TEXT`
-fn named<'a>(
-    before: &str,
-    kind: DurationKind,
-    words: &Words,
-    input: &'a str,
-) -> Parsed<'a, Said<'a>> {
-    let name_and_text = map_opt(rest, |said| split_name(said, words.after_name));
-    map(preceded(tag(before), name_and_text), |(name, text)| {
-        (kind, Some(name), text)
-    })
-    .parse(input)
+fn statement(input: &str) -> Parsed<'_, Message<'_>> {
+    let first = input.as_bytes().first().copied().unwrap_or_default();
+    let forms = FORMS.logged.get(usize::from(first)).into_iter().flatten();
+    match forms.into_iter().find_map(|form| form.read(input)) {
+        Some((kind, name, Some(text))) => Ok(("", Message::Statement { kind, name, text })),
+        _ => Err(nom::Err::Error(())),
+    }
 }
 
 /// Digits, a point, three digits. `None` for a number that no clock gives.
@@ -428,6 +528,134 @@ mod tests {
                 "{bound} of {parsed}"
             );
         }
+    }
+
+    #[test]
+    fn every_language() {
+        use DurationKind::*;
+        check("Dauer: 1.7 ms", duration(1.7, Bare, None, None));
+        check(
+            "durée : 0.060 ms, instruction : select 1",
+            duration(0.06, Statement, None, Some("select 1")),
+        );
+        check(
+            "durée : 0.013 ms  exécute fetch à partir de pf/p: select 1",
+            duration(0.013, Fetch, Some("pf/p"), Some("select 1")),
+        );
+        check(
+            "durée : 0.2 ms, lien <unnamed> : select 1",
+            duration(0.2, Bind, Some(""), Some("select 1")),
+        );
+        check(
+            "期間: 0.052 ミリ秒  パースP_0 : select 1",
+            duration(0.052, Parse, Some("P_0"), Some("select 1")),
+        );
+        check("实行时间: 1 ms 执行S_1: select 1", None);
+        check(
+            "执行时间: 1 ms 执行S_1: select 1",
+            duration(1.0, Execute, Some("S_1"), Some("select 1")),
+        );
+        check(
+            "실행시간: 1.5 ms  S 1 구문분석: select ' 접속: '",
+            duration(1.5, Parse, Some("S 1"), Some("select ' 접속: '")),
+        );
+        check(
+            "수행시간: 1.5 ms  쿼리실행 S_1/C: select 1",
+            duration(1.5, Execute, Some("S_1/C"), Some("select 1")),
+        );
+        check(
+            "продолжительность: 0.033 мс  выборка из pf/p: select 1",
+            duration(0.033, Fetch, Some("pf/p"), Some("select 1")),
+        );
+        check(
+            "Dauer: 1.0 ms  Fastpath-Funktionsaufruf: »lo_open« (OID 952)",
+            duration(1.0, Fastpath, None, Some("»lo_open« (OID 952)")),
+        );
+        check(
+            "süre: 1 ms  execute S_1: select 1",
+            duration(1.0, Execute, Some("S_1"), Some("select 1")),
+        );
+        check(
+            "оператор: VACUUM",
+            Some(Message::Statement {
+                kind: Statement,
+                name: None,
+                text: "VACUUM",
+            }),
+        );
+        check(
+            "実行 S_1: select 1",
+            Some(Message::Statement {
+                kind: Execute,
+                name: Some(Name("S_1")),
+                text: "select 1",
+            }),
+        );
+    }
+
+    #[test]
+    fn words_in_the_encoding_of_the_database() {
+        let check = |encoding: &'static encoding_rs::Encoding, message: &str, kind, text| {
+            let (bytes, _, _) = encoding.encode(message);
+            let message = String::from_utf8_lossy(&bytes).into_owned();
+            let found = match read(&message) {
+                Some(Message::Duration { kind, text, .. }) => Some((kind, text)),
+                _ => None,
+            };
+            assert_eq!(found, Some((kind, Some(text))), "{message}");
+        };
+        use DurationKind::*;
+        let latin1 = encoding_rs::WINDOWS_1252;
+        check(
+            latin1,
+            "durée : 0.1 ms  exécute a: select 1",
+            Execute,
+            "select 1",
+        );
+        check(
+            latin1,
+            "duração: 0.1 ms  instrução: select 1",
+            Statement,
+            "select 1",
+        );
+        for encoding in [encoding_rs::KOI8_R, encoding_rs::WINDOWS_1251] {
+            check(
+                encoding,
+                "продолжительность: 0.1 мс, оператор: select 1",
+                Statement,
+                "select 1",
+            );
+            check(
+                encoding,
+                "продолжительность: 0.1 мс, разбор a: select 1",
+                Parse,
+                "select 1",
+            );
+        }
+        check(
+            encoding_rs::EUC_JP,
+            "期間: 0.1 ミリ秒  文: select 1",
+            Statement,
+            "select 1",
+        );
+        check(
+            encoding_rs::EUC_JP,
+            "期間: 0.1 ミリ秒  パースa : select 1",
+            Parse,
+            "select 1",
+        );
+        check(
+            encoding_rs::EUC_KR,
+            "실행시간: 0.1 ms  명령 구문: select 1",
+            Statement,
+            "select 1",
+        );
+        check(
+            encoding_rs::GBK,
+            "执行时间: 0.1 ms 语句: select 1",
+            Statement,
+            "select 1",
+        );
     }
 
     #[test]

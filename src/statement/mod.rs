@@ -5,6 +5,9 @@
 //! plans or stores. What leaves through [`normalize::normalize`] and [`redact::expression`] holds no literal, parameter value or
 //! comment.
 
+mod catalog;
+pub mod context;
+pub mod failure;
 mod keyword;
 pub mod lexer;
 mod list;
@@ -13,5 +16,6 @@ pub mod normalize;
 mod output;
 pub mod parameters;
 pub mod redact;
+mod template;
 mod type_modifier;
 mod writer;

@@ -2,14 +2,21 @@
 //!
 //! A DETAIL text comes in; its parts go out, borrowed. The values are for counting and redaction only: they are literals.
 
+use std::sync::LazyLock;
+
 use nom::{
     Finish, IResult, Parser,
     branch::alt,
     bytes::complete::tag,
     character::complete::{char, u32},
-    combinator::{map, rest, value},
+    combinator::{map, value},
     multi::separated_list0,
     sequence::{preceded, separated_pair},
+};
+
+use super::{
+    catalog::{MESSAGES, Messages},
+    template::Template,
 };
 
 /// What a DETAIL tells of a statement.
@@ -29,18 +36,29 @@ pub struct Parameter<'a> {
     pub value: Option<&'a str>,
 }
 
-/// Reads a DETAIL; `None` where it is about something else or a parameter can't be read.
+/// Reads a DETAIL, in any language; `None` where it is about something else or a parameter can't be read.
 pub fn read(detail: &str) -> Option<Detail<'_>> {
-    let parameters = preceded(
-        alt((tag("parameters: "), tag("Parameters: "))),
-        map(list, Detail::Parameters),
-    );
-    let prepare = preceded(tag("prepare: "), map(rest, Detail::Prepare));
-    alt((parameters, prepare))
-        .parse(detail)
-        .finish()
-        .ok()
-        .and_then(|(left, detail)| left.is_empty().then_some(detail))
+    static PARAMETERS: LazyLock<Vec<Template>> = LazyLock::new(|| {
+        let formats = MESSAGES.iter().flat_map(|language| {
+            let printed = |format: &&str| Template::printed(format, language.encodings);
+            language.parameters.iter().flat_map(printed)
+        });
+        formats.collect()
+    });
+    static PREPARE: LazyLock<Vec<Template>> = LazyLock::new(|| {
+        let printed = |language: &Messages| Template::printed(language.prepare, language.encodings);
+        MESSAGES.iter().flat_map(printed).collect()
+    });
+    let parameters = PARAMETERS.iter().find_map(|template| {
+        let (left, list) = list(template.only_argument(detail)?).finish().ok()?;
+        left.is_empty().then_some(Detail::Parameters(list))
+    });
+    parameters.or_else(|| {
+        let statement = PREPARE
+            .iter()
+            .find_map(|template| template.only_argument(detail));
+        statement.map(Detail::Prepare)
+    })
 }
 
 type Parsed<'a, T> = IResult<&'a str, T, ()>;
@@ -111,6 +129,12 @@ mod tests {
             &[(1, Some("back\\")), (2, Some("two\nlines..."))],
         );
         check("parameters: $1 = '漢字'", &[(1, Some("漢字"))]);
+        check("paramètres : $1 = '7'", &[(1, Some("7"))]);
+        check("par\u{FFFD}metros: $1 = '7'", &[(1, Some("7"))]);
+        check(
+            "$1 = '7', $2 = NULL parametresi",
+            &[(1, Some("7")), (2, None)],
+        );
     }
 
     #[test]
@@ -118,6 +142,14 @@ mod tests {
         assert_eq!(
             read("prepare: PREPARE p1(int) AS SELECT 'x'"),
             Some(Detail::Prepare("PREPARE p1(int) AS SELECT 'x'"))
+        );
+        assert_eq!(
+            read("prepare:  prepare p1 as select 'x'"),
+            Some(Detail::Prepare(" prepare p1 as select 'x'"))
+        );
+        assert_eq!(
+            read("準備: prepare p1 as select 1"),
+            Some(Detail::Prepare("prepare p1 as select 1"))
         );
     }
 
