@@ -399,7 +399,7 @@ impl ServerIngest {
             self.unread_is_known = true;
             tracing::warn!(
                 server = %self.server.name, path = %batch.generation.file.path.display(), records, unparsed,
-                "more lines than records can't be read: has log_line_prefix or lc_messages been changed? plantail check tells"
+                "more lines than records can't be read: has log_line_prefix been changed? plantail check tells"
             );
         }
         self.accounting.merge(&batch.accounting);

@@ -19,6 +19,8 @@ mod bad_input;
 mod end_to_end;
 // kill -9 at any moment: nothing lost, nothing twice.
 mod kill;
+// Logs in other languages and encodings.
+mod languages;
 // Plans of real servers: read whole, without literals, of one shape over releases.
 mod plan;
 // What a visitor sees first.

@@ -16,11 +16,22 @@ pub(crate) struct Postgres {
     bin: PathBuf,
     /// User that runs it, where the test itself is root.
     user: Option<String>,
+    /// Where it finds locales that the system doesn't have.
+    locales: Option<PathBuf>,
 }
 
 impl Postgres {
     /// Starts a server with auto_explain logging every plan, and `settings` over that. `None`, with a message, where PostgreSQL isn't installed.
     pub(crate) fn start(settings: &str) -> Option<Self> {
+        Self::start_in(settings, None)
+    }
+
+    /// As [`Postgres::start`], with the locales in a directory that localedef has filled.
+    pub(crate) fn start_with_locales(settings: &str, locales: &Path) -> Option<Self> {
+        Self::start_in(settings, Some(locales.to_owned()))
+    }
+
+    fn start_in(settings: &str, locales: Option<PathBuf>) -> Option<Self> {
         let Some(bin) = bin_dir() else {
             assert!(
                 !required("postgres"),
@@ -43,7 +54,12 @@ impl Postgres {
             chown(dir.path(), Some(id("-u")), Some(id("-g"))).unwrap();
             fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
         }
-        let server = Self { dir, bin, user };
+        let server = Self {
+            dir,
+            bin,
+            user,
+            locales,
+        };
         let data = server.data();
         let initdb = server.tool(
             "initdb",
@@ -147,6 +163,9 @@ impl Postgres {
             }
             None => Command::new(path),
         };
+        if let Some(locales) = &self.locales {
+            command.env("LOCPATH", locales);
+        }
         command
             .args(args)
             .current_dir(self.dir.path())
