@@ -77,10 +77,13 @@ pub(super) fn execution(sql: &str, duration_ms: Option<f64>) -> Execution {
         sql_state: None,
         failed: false,
         parent_id: None,
+        call_site: None,
+        nested_count: 0,
         server_query_id: None,
         plan_count: 0,
         open: false,
         time_assumed: false,
+        weight: None,
     }
 }
 

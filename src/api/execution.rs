@@ -9,7 +9,7 @@ use super::{
     analysis::FindingNode,
     error::not_loaded,
     loaded::Loaded,
-    pagination::{Cursor, first},
+    pagination::{Cursor, NESTED_ROWS, Nested, first},
     plan::PlanNode,
     query::{QueryNode, query_key},
     scalars::BigInt,
@@ -135,6 +135,8 @@ pub(super) enum DurationSource {
     Statement,
     /// The captured plan: executor time only.
     Plan,
+    /// The log's own times, for an execution that failed: it ran at least that long.
+    Elapsed,
 }
 
 /// An execution with what the document asked of it; what it didn't ask for is `None`.
@@ -143,6 +145,8 @@ pub(super) struct ExecutionNode {
     pub query: Option<Arc<QueryNode>>,
     pub plans: Option<Vec<PlanNode>>,
     pub findings: Option<Vec<FindingNode>>,
+    pub parent: Option<Option<Arc<ExecutionNode>>>,
+    pub nested_executions: Option<Nested<ExecutionNode>>,
 }
 
 /// One run of a statement that ended or failed.
@@ -193,6 +197,7 @@ impl ExecutionNode {
         self.execution.duration_source.map(|source| match source {
             execution::DurationSource::Statement => DurationSource::Statement,
             execution::DurationSource::Plan => DurationSource::Plan,
+            execution::DurationSource::Elapsed => DurationSource::Elapsed,
         })
     }
 
@@ -223,6 +228,48 @@ impl ExecutionNode {
     /// Whether another execution ran it: a function, procedure, trigger or foreign key.
     fn nested(&self) -> bool {
         self.execution.is_nested()
+    }
+
+    /// The statement of the client that ran this one, however many functions are between; null for a top-level execution, and where its record isn't
+    /// in the log.
+    fn parent(&self) -> FieldResult<Option<&ExecutionNode>> {
+        let parent = self.parent.as_ref().ok_or_else(|| not_loaded("parent"))?;
+        Ok(parent.as_deref())
+    }
+
+    /// What functions, triggers and foreign keys ran for this top-level execution, at any depth, as far as their plans were logged, in the
+    /// order in which they began. `limit` is 1 to 1000.
+    fn nested_executions(
+        &self,
+        #[graphql(default = NESTED_ROWS)] limit: Option<i32>,
+    ) -> FieldResult<&[ExecutionNode]> {
+        Nested::first(self.nested_executions.as_ref(), limit, "nestedExecutions")
+    }
+
+    /// The function that ran this nested execution, as the server prints it: `f(integer)`, or `inline_code_block` for DO. Null for a foreign key's
+    /// statement and where the log shows no CONTEXT.
+    fn function(&self) -> Option<&str> {
+        self.execution
+            .call_site
+            .as_ref()
+            .and_then(|site| site.function.as_deref())
+    }
+
+    /// Line of the function's body; for a function in SQL the number of its statement.
+    fn line(&self) -> Option<i32> {
+        let line = self.execution.call_site.as_ref()?.line?;
+        Some(i32::try_from(line).unwrap_or(i32::MAX))
+    }
+
+    /// How many nested executions it has run, as far as their plans were logged.
+    fn nested_count(&self) -> i32 {
+        i32::try_from(self.execution.nested_count).unwrap_or(i32::MAX)
+    }
+
+    /// How many statements a nested execution stands below the top-level one: 1 directly below.
+    fn depth(&self) -> Option<i32> {
+        let site = self.execution.call_site.as_ref()?;
+        Some(i32::try_from(site.depth).unwrap_or(i32::MAX))
     }
 
     /// The server's own query identifier.

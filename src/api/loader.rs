@@ -230,17 +230,87 @@ impl Loader<'_, '_> {
         let keys: Vec<ExecutionKey> = executions.iter().map(ExecutionKey::of).collect();
         let mut plans = self.plans_of(&keys, selected)?;
         let mut findings = self.findings_of(&keys, selected)?;
+        let mut parents = self.parents_of(&executions, selected)?;
+        let mut nested = self.nested_of(&keys, selected)?;
         let query_of = |execution: &Execution| (execution.server_id, execution.query.id);
         let queries = self.queries_behind(executions.iter().map(query_of), selected)?;
         Ok(executions
             .into_iter()
-            .map(|execution| ExecutionNode {
-                query: queries.get(&query_of(&execution)).map(Arc::clone),
-                plans: taken(&mut plans, &ExecutionKey::of(&execution)),
-                findings: taken(&mut findings, &ExecutionKey::of(&execution)),
-                execution,
+            .map(|execution| {
+                let key = ExecutionKey::of(&execution);
+                ExecutionNode {
+                    query: queries.get(&query_of(&execution)).map(Arc::clone),
+                    plans: taken(&mut plans, &key),
+                    findings: taken(&mut findings, &key),
+                    parent: parents.as_mut().map(|parents| parents.remove(&key)),
+                    nested_executions: nested.as_mut().map(|(limit, lists)| Nested {
+                        limit: *limit,
+                        items: lists.remove(&key).unwrap_or_default(),
+                    }),
+                    execution,
+                }
             })
             .collect())
+    }
+
+    /// The parents of nested executions, by the key of the nested one.
+    fn parents_of(
+        &mut self,
+        executions: &[Execution],
+        selected: &Selected,
+    ) -> Result<Option<HashMap<ExecutionKey, Arc<ExecutionNode>>>, Error> {
+        let Some(wanted) = selected.get("parent") else {
+            return Ok(None);
+        };
+        let parent_key = |nested: &Execution| {
+            let id = nested.parent_id?;
+            let key = ExecutionKey::of(nested);
+            Some(ExecutionKey { id, ..key })
+        };
+        let keys: Vec<ExecutionKey> = executions.iter().filter_map(parent_key).collect();
+        let found = self.reader.parents_of(&keys)?;
+        let distinct: HashMap<ExecutionKey, Execution> = found
+            .values()
+            .map(|parent| (ExecutionKey::of(parent), parent.clone()))
+            .collect();
+        let nodes = self.execution_nodes(distinct.into_values().collect(), &wanted.selected)?;
+        let nodes: HashMap<ExecutionKey, Arc<ExecutionNode>> = nodes
+            .into_iter()
+            .map(|node| (ExecutionKey::of(&node.execution), Arc::new(node)))
+            .collect();
+        let parent_of = |nested: &Execution| {
+            let parent = found.get(&parent_key(nested)?)?;
+            let node = nodes.get(&ExecutionKey::of(parent))?;
+            Some((ExecutionKey::of(nested), Arc::clone(node)))
+        };
+        Ok(Some(executions.iter().filter_map(parent_of).collect()))
+    }
+
+    /// The nested executions of each, and how many were asked for.
+    fn nested_of(
+        &mut self,
+        keys: &[ExecutionKey],
+        selected: &Selected,
+    ) -> Result<Option<(u32, ByExecution<ExecutionNode>)>, Error> {
+        let Some(wanted) = selected.get("nestedExecutions") else {
+            return Ok(None);
+        };
+        let limit = Nested::<ExecutionNode>::limit(wanted.limit);
+        let mut found = self.reader.nested_of(keys, limit)?;
+        let mut owners = Vec::new();
+        let mut executions = Vec::new();
+        for key in keys {
+            for nested in found.remove(key).unwrap_or_default() {
+                owners.push(*key);
+                executions.push(nested);
+            }
+        }
+        let nodes = self.execution_nodes(executions, &wanted.selected)?;
+        let mut lists = ByExecution::new();
+        for (owner, node) in owners.into_iter().zip(nodes) {
+            lists.entry(owner).or_insert_with(Vec::new).push(node);
+        }
+        Ok(Some((limit, lists)))
     }
 
     fn analysis_nodes(

@@ -8,7 +8,9 @@ use tempfile::TempDir;
 use crate::{
     model::{
         accounting::{Accounting, DurationKind},
-        execution::{CapturedPlan, DurationSource, Execution, ExecutionId, ExecutionKind},
+        execution::{
+            CallSite, CapturedPlan, DurationSource, Execution, ExecutionId, ExecutionKind,
+        },
         finding::{Analysis, Finding, Rule, Severity},
         plan::{Plan, PlanFormat, PlanNode, PlanShape},
         position::{
@@ -96,6 +98,36 @@ impl Fixture {
         self.store
             .ingest(&batch, &|_| Vec::new())
             .expect("a batch is stored");
+    }
+
+    /// A call of a function that ran two statements.
+    pub(crate) fn function_call() -> Self {
+        let fixture = Self::empty();
+        let server = Server::named("shop");
+        fixture.store.ensure_server(&server).expect("a server");
+        let runs = ["select f()", "select a from b", "select c from d"]
+            .map(|sql| Runs::of(sql, "2026-03-04T08:00:00Z", 1, 10.0));
+        let mut batch = empty_batch(&server, &runs);
+        for runs in &runs {
+            add(&mut batch, &server, runs);
+        }
+        let parent_id = batch.executions[0].id;
+        batch.executions[0].nested_count = 2;
+        for (nested, line) in batch.executions[1..].iter_mut().zip(3..) {
+            nested.started_at += i64::from(line).milliseconds();
+            nested.kind = ExecutionKind::Nested;
+            nested.parent_id = Some(parent_id);
+            nested.call_site = Some(CallSite {
+                function: Some("f()".to_owned()),
+                line: Some(line),
+                depth: 1,
+            });
+        }
+        fixture
+            .store
+            .ingest(&batch, &|_| Vec::new())
+            .expect("a batch is stored");
+        fixture
     }
 
     /// `queries` explained queries on each of three servers.
@@ -191,10 +223,13 @@ fn add(batch: &mut Batch, server: &Server, runs: &Runs<'_>) {
             sql_state: None,
             failed: runs.failed,
             parent_id: None,
+            call_site: None,
+            nested_count: 0,
             server_query_id: Some(-42),
             plan_count: u32::from(runs.explained),
             open: false,
             time_assumed: false,
+            weight: None,
         };
         batch
             .accounting

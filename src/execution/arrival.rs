@@ -1,47 +1,48 @@
 //! One record on its way into its session: which waiting execution it belongs to, or which new one it begins.
 //!
-//! Comes in: a record and its session. Goes out: closed executions, plans and counts, without literals (`query`, and `redact` for plans).
+//! Comes in: a record, what its message says, and its session. Goes out: closed executions, plans and counts, without literals (`query`, and
+//! `redact` for plans). Plan records are read in `captured`, errors in `failure`.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Events,
+    Events, command,
     context::{Origin, origin},
     query::{self, names},
-    session::{LoggedStatement, Open, Parsed, Session, Stage, TextHash, kept},
+    session::{
+        LoggedStatement, Open, Parsed, Reserved, Session, Stage, TextHash, kept, may_contain,
+    },
+    shown::Shown,
 };
 use crate::{
     model::{
         accounting::DurationKind,
-        execution::{CapturedPlan, DurationSource, Execution, ExecutionId, ExecutionKind},
-        plan::{Plan, PlanFormat},
+        execution::{DurationSource, Execution, ExecutionKind},
         position::ServerId,
         query::Query,
         record::{LogRecord, Severity},
     },
-    plan::{self, ReadPlan},
     statement::{
-        message::{self, Message, Name},
-        normalize::normalize,
+        message::{Message, Name},
         parameters::{self, Detail},
-        redact,
     },
 };
 
-const UNNAMED: Name<'_> = Name("");
+pub(super) const UNNAMED: Name<'_> = Name("");
 
 /// One record on its way into its session.
 pub(super) struct Arrival<'a> {
     pub(super) server_id: ServerId,
+    pub(super) shown: Shown,
     pub(super) record: &'a LogRecord,
     pub(super) session: &'a mut Session,
     pub(super) events: &'a mut Events,
 }
 
 impl Arrival<'_> {
-    pub(super) fn read(&mut self) {
+    pub(super) fn read(&mut self, message: Option<Message<'_>>) {
         let record = self.record;
-        match message::read(&record.message) {
+        match message {
             Some(Message::Plan { duration_ms, body }) => match origin(record) {
                 Origin::Raised => self.events.accounting.forged_duration_messages += 1,
                 from => self.plan(duration_ms, body, from == Origin::Nested),
@@ -63,76 +64,12 @@ impl Arrival<'_> {
                 self.duration(duration_ms, kind, name.unwrap_or(UNNAMED), text);
             }
             Some(Message::Statement { name, text, .. })
-                if record.error_severity == Severity::Log =>
+                if record.error_severity == Severity::Log && record.query.is_none() =>
             {
                 self.logged_statement(name, text);
             }
-            _ => self.error(),
+            _ => self.other(),
         }
-    }
-
-    /// A plan record: part of the execution that wants it, else the first sight of a new one.
-    fn plan(&mut self, duration_ms: f64, body: &str, nested: bool) {
-        let read = plan::read(body, &redact::expression);
-        let format = plan::format_of(body);
-        let (database, user) = names(self.record);
-        let root = read
-            .as_ref()
-            .ok()
-            .map(|read| read.plan.root.node_type.as_str());
-        self.events
-            .accounting
-            .add_plan(format.as_str(), duration_ms, root, database, user);
-        self.events.accounting.plans_nested += u64::from(nested);
-        let Ok(read) = read else { return };
-
-        if nested {
-            self.nested_plan(duration_ms, read);
-            return;
-        }
-        let text = TextHash::of(&read.query_text);
-        let index = match self.session.wants_plan(text) {
-            Some(index) => index,
-            None => {
-                self.session.close_before_next(self.events);
-                let id = self.session.first_sight(self.record);
-                let normalized = normalize(&read.query_text);
-                let statement_count = normalized.statement_count;
-                let query = query::of_normalized(self.server_id, self.record, normalized);
-                let execution = self.execution(id, ExecutionKind::PlanOnly, query, duration_ms);
-                self.open(execution, Stage::PlanFirst, text, UNNAMED, statement_count)
-            }
-        };
-        let open = &mut self.session.open[index];
-        open.changed = true;
-        attach(
-            &mut open.execution,
-            duration_ms,
-            read.format,
-            read.plan,
-            self.events,
-        );
-        if open.stage == Stage::Executed && !open.wants_plan() {
-            self.session.close(index, self.events);
-        }
-    }
-
-    /// The plan of a nested statement is all that is logged of it: an execution of its own.
-    fn nested_plan(&mut self, duration_ms: f64, read: ReadPlan) {
-        let parent_id = self.session.parent_of(self.record);
-        let id = ExecutionId::at(self.record.position, 0);
-        let query = self.query_of(&read.query_text);
-        let mut execution = self.execution(id, ExecutionKind::Nested, query, duration_ms);
-        execution.parent_id = Some(parent_id);
-        execution.open = false;
-        attach(
-            &mut execution,
-            duration_ms,
-            read.format,
-            read.plan,
-            self.events,
-        );
-        self.events.executions.push(execution);
     }
 
     fn duration(
@@ -148,11 +85,14 @@ impl Arrival<'_> {
         };
         self.session.logged = None;
         match kind {
-            DurationKind::Parse => self.session.remember_parse(Parsed {
-                name: kept(name).to_owned(),
-                text: TextHash::of(text),
-                parse_ms: duration_ms,
-            }),
+            DurationKind::Parse => {
+                self.session.close_plans(self.events);
+                self.session.remember_parse(Parsed {
+                    name: kept(name).to_owned(),
+                    text: TextHash::of(text),
+                    parse_ms: duration_ms,
+                });
+            }
             DurationKind::Bind => self.bind(duration_ms, name, text),
             DurationKind::Fetch => self.fetch(duration_ms, name, text),
             DurationKind::Execute => {
@@ -162,12 +102,7 @@ impl Arrival<'_> {
                 self.ended_with(duration_ms, ExecutionKind::Fastpath, name, text);
             }
             DurationKind::Statement | DurationKind::Bare => {
-                // EXECUTE of a prepared statement: DETAIL holds the statement that was prepared, which is what the plan is logged with.
-                let prepared = match self.record.detail.as_deref().and_then(parameters::read) {
-                    Some(Detail::Prepare(text)) => Some(text),
-                    _ => None,
-                };
-                let text = prepared.unwrap_or(text);
+                let text = prepared_text(self.record).unwrap_or(text);
                 self.ended_with(duration_ms, ExecutionKind::Statement, name, text);
             }
         }
@@ -178,47 +113,75 @@ impl Arrival<'_> {
         let hash = TextHash::of(text);
         self.session.close_before_next(self.events);
         let query = self.query_of(text);
-        let id = self.session.first_sight(self.record);
-        let mut execution = self.execution(id, ExecutionKind::Execute, query, duration_ms);
+        let first_sight = self
+            .session
+            .first_sight(self.record, self.began(duration_ms));
+        let mut execution = self.execution(first_sight, ExecutionKind::Execute, query, duration_ms);
         execution.parse_ms = self.session.take_parse(name, hash);
         execution.bind_ms = Some(duration_ms);
-        self.open(execution, Stage::Bound, hash, name, 1);
+        self.session.running = None;
+        // A bind is logged like an execute: only where the shortest are logged does a bind without one mean that it still runs.
+        if self.shown.logs_durations_of(ALL_ARE_LOGGED_MS) {
+            self.session.is_running(hash, self.record.log_time);
+        }
+        let open = self.open(execution, Stage::Bound, hash, name);
+        open.prepared = command::prepared_name(text);
     }
 
     fn ended_with(&mut self, duration_ms: f64, kind: ExecutionKind, name: Name<'_>, text: &str) {
-        let query = self.query_of(text);
-        self.ended(duration_ms, kind, name, query, TextHash::of(text));
+        let ended = LoggedStatement {
+            query: self.query_of(text),
+            text: TextHash::of(text),
+            kind,
+            name: kept(name).to_owned(),
+            prepared: command::prepared_name(text),
+            is_cursor: kind == ExecutionKind::Statement && command::declares_cursor(text),
+        };
+        self.ended(duration_ms, ended);
     }
 
     /// A statement or execute record: the end of the execution that waits for it, else of one that nothing has told of.
-    fn ended(
-        &mut self,
-        duration_ms: f64,
-        kind: ExecutionKind,
-        name: Name<'_>,
-        query: Query,
-        text: TextHash,
-    ) {
-        let index = match self.session.wants_end(text) {
+    fn ended(&mut self, duration_ms: f64, ended: LoggedStatement) {
+        let record = self.record;
+        let began = self.began(duration_ms);
+        let name = Name(&ended.name);
+        let waiting = self.session.wants_end(ended.text, ended.prepared);
+        let first_sight = match waiting {
+            Some(index) => self.session.open[index].as_seen(),
+            None => self.session.first_sight(record, began),
+        };
+        let can_be_nested = self.may_be_nested();
+        let is_within =
+            |plan: &Execution| can_be_nested && may_contain(record, began, plan.started_at);
+        let nested_count = self
+            .session
+            .close_plans_before(first_sight.id, is_within, self.events);
+        let index = match self.session.position(first_sight.id) {
             Some(index) => index,
             None => {
                 self.session.close_before_next(self.events);
-                let id = self.session.first_sight(self.record);
-                let mut execution = self.execution(id, kind, query, duration_ms);
-                execution.parse_ms = self.session.take_parse(name, text);
-                self.open(execution, Stage::Executed, text, name, 1)
+                let mut execution =
+                    self.execution(first_sight, ended.kind, ended.query, duration_ms);
+                execution.parse_ms = self.session.take_parse(name, ended.text);
+                self.open(execution, Stage::Executed, ended.text, name);
+                self.session.open.len() - 1
             }
         };
+        self.session.running = None;
         let open = &mut self.session.open[index];
         open.stage = Stage::Executed;
         open.changed = true;
-        open.name = kept(name).to_owned();
+        open.is_cursor = ended.is_cursor;
+        open.name = ended.name;
         let execution = &mut open.execution;
-        execution.kind = kind;
+        execution.kind = ended.kind;
         execution.duration_ms = Some(duration_ms);
         execution.duration_source = Some(DurationSource::Statement);
-        execution.server_query_id = self.record.query_id.or(execution.server_query_id);
-        let plan_may_follow = kind == ExecutionKind::Execute && execution.plan_count == 0;
+        execution.nested_count += nested_count;
+        // The plan's own identifier is that of the statement that ran; the record's is that of an EXECUTE, or of a string's last statement.
+        execution.server_query_id = execution.server_query_id.or(record.query_id);
+        let plan_may_follow =
+            (ended.kind == ExecutionKind::Execute || ended.is_cursor) && execution.plan_count == 0;
         if !plan_may_follow {
             self.session.close(index, self.events);
         }
@@ -243,104 +206,83 @@ impl Arrival<'_> {
 
     /// `statement: …` or `execute NAME: …` of log_statement: keeps the text for the bare duration that follows.
     fn logged_statement(&mut self, name: Option<Name<'_>>, text: &str) {
+        self.session.close_plans(self.events);
+        let text = prepared_text(self.record).unwrap_or(text);
+        let hash = TextHash::of(text);
+        self.session.running = None;
+        self.session.is_running(hash, self.record.log_time);
         self.session.logged = Some(LoggedStatement {
             query: self.query_of(text),
-            text: TextHash::of(text),
+            text: hash,
             kind: if name.is_some() {
                 ExecutionKind::Execute
             } else {
                 ExecutionKind::Statement
             },
             name: kept(name.unwrap_or(UNNAMED)).to_owned(),
+            prepared: command::prepared_name(text),
+            is_cursor: name.is_none() && command::declares_cursor(text),
         });
     }
 
     /// A duration without text takes the text that log_statement has printed; without one it is counted and is no execution.
     fn bare_duration(&mut self, duration_ms: f64) {
-        if let Some(logged) = self.session.logged.take() {
-            self.ended(
-                duration_ms,
-                logged.kind,
-                Name(&logged.name),
-                logged.query,
-                logged.text,
-            );
+        match self.session.logged.take() {
+            Some(logged) => self.ended(duration_ms, logged),
+            None => self.session.close_plans(self.events),
         }
     }
 
-    /// An error with its statement is an execution that failed: the server logs no duration for it.
-    fn error(&mut self) {
-        let record = self.record;
-        if !matches!(
-            record.error_severity,
-            Severity::Error | Severity::Fatal | Severity::Panic
-        ) {
-            return;
-        }
-        let Some(text) = record.query.as_deref() else {
-            return;
-        };
-        let hash = TextHash::of(text);
-        self.session.logged = None;
-        let index = match self.session.wants_end(hash) {
-            Some(index) => index,
-            None => {
-                self.session.close_before_next(self.events);
-                let id = self.session.first_sight(record);
-                let query = query::of_failed(self.server_id, record, text);
-                let execution = self.execution(id, ExecutionKind::Failed, query, 0.0);
-                self.open(execution, Stage::Executed, hash, UNNAMED, 1)
-            }
-        };
-        let execution = &mut self.session.open[index].execution;
-        execution.kind = ExecutionKind::Failed;
-        execution.failed = true;
-        execution.sql_state = record.sql_state_code;
-        self.session.close(index, self.events);
-    }
-
-    fn open(
+    pub(super) fn open(
         &mut self,
         execution: Execution,
         stage: Stage,
         text: TextHash,
         name: Name<'_>,
-        statement_count: u32,
-    ) -> usize {
+    ) -> &mut Open {
         self.session.open.push(Open {
             execution,
             stage,
             text,
+            prepared: None,
+            is_cursor: false,
             name: kept(name).to_owned(),
-            statement_count,
+            statement_count: 1,
             changed: true,
         });
-        self.session.open.len() - 1
+        self.session.open.last_mut().expect("one was just pushed")
     }
 
-    fn query_of(&self, text: &str) -> Query {
+    /// Whether a plan without CONTEXT may be one of a nested statement. Where sessions can't be told apart, what comes next may be another's.
+    pub(super) fn may_be_nested(&self) -> bool {
+        let is_session_known = self.record.session_id.is_some() || self.record.process_id.is_some();
+        !self.shown.context && is_session_known
+    }
+
+    pub(super) fn query_of(&self, text: &str) -> Query {
         query::of_statement(self.server_id, self.record, text)
     }
 
+    /// When began what this record says took `duration_ms`.
+    pub(super) fn began(&self, duration_ms: f64) -> Timestamp {
+        began(self.record, duration_ms)
+    }
+
     /// A new execution, first seen with this record, which tells `duration_ms` of its time. Counts it.
-    fn execution(
+    pub(super) fn execution(
         &mut self,
-        id: ExecutionId,
+        first_sight: Reserved,
         kind: ExecutionKind,
         query: Query,
         duration_ms: f64,
     ) -> Execution {
         let record = self.record;
         self.events.accounting.executions += 1;
-        let elapsed = SignedDuration::try_from_secs_f64(duration_ms / 1000.0).unwrap_or_default();
         Execution {
-            id,
+            id: first_sight.id,
             server_id: self.server_id,
             query,
-            started_at: record
-                .log_time
-                .checked_sub(elapsed)
-                .unwrap_or(record.log_time),
+            started_at: self.began(duration_ms),
             position: record.position,
             kind,
             user_name: record.user_name.clone(),
@@ -355,45 +297,33 @@ impl Arrival<'_> {
             sql_state: None,
             failed: false,
             parent_id: None,
+            call_site: None,
+            nested_count: first_sight.nested_count,
             server_query_id: None,
             plan_count: 0,
             open: true,
             time_assumed: record.flags.time_zone_assumed || record.flags.time_of_reading,
+            weight: None,
         }
     }
 }
 
-/// The next plan of `execution`: what it tells of the execution, and the plan itself.
-fn attach(
-    execution: &mut Execution,
-    duration_ms: f64,
-    format: PlanFormat,
-    plan: Plan,
-    events: &mut Events,
-) {
-    if execution.duration_source != Some(DurationSource::Statement) {
-        let of_earlier_plans = match execution.plan_count {
-            0 => 0.0,
-            _ => execution.duration_ms.unwrap_or_default(),
-        };
-        execution.duration_ms = Some(of_earlier_plans + duration_ms);
-        execution.duration_source = Some(DurationSource::Plan);
+/// EXECUTE of a prepared statement: DETAIL holds the statement that was prepared, which is what the plan is logged with.
+fn prepared_text(record: &LogRecord) -> Option<&str> {
+    match parameters::read(record.detail.as_deref()?)? {
+        Detail::Prepare(text) => Some(text),
+        Detail::Parameters(_) => None,
     }
-    execution.rows = match (plan.root.actual_rows, plan.root.actual_loops) {
-        (Some(rows), Some(loops)) => Some(rows * loops),
-        _ => execution.rows,
-    };
-    execution.server_query_id = plan.query_identifier.or(execution.server_query_id);
-    if execution.plan_count == 0 {
-        events.accounting.executions_with_plan += 1;
-    }
-    events.plans.push(CapturedPlan {
-        execution_id: execution.id,
-        started_at: execution.started_at,
-        ordinal: execution.plan_count,
-        duration_ms,
-        format,
-        plan,
-    });
-    execution.plan_count += 1;
+}
+
+/// A log that shows durations this short shows all that matter.
+pub(super) const ALL_ARE_LOGGED_MS: f64 = 1.0;
+
+/// When began what `record` says took `duration_ms`.
+pub(super) fn began(record: &LogRecord, duration_ms: f64) -> Timestamp {
+    let elapsed = SignedDuration::try_from_secs_f64(duration_ms / 1000.0).unwrap_or_default();
+    record
+        .log_time
+        .checked_sub(elapsed)
+        .unwrap_or(record.log_time)
 }

@@ -5,10 +5,15 @@
 //! execution; [`Pairing::save`] keeps what is needed to go on after a restart.
 
 mod arrival;
+mod call_site;
+mod captured;
+mod command;
 mod context;
+mod failure;
 mod pairing;
 mod query;
 mod session;
+mod shown;
 mod state;
 
 pub use pairing::Pairing;

@@ -4,11 +4,19 @@ use std::collections::{BTreeMap, HashMap};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Events, arrival::Arrival, session::Session};
-use crate::model::{
-    execution::ExecutionId,
-    position::{GenerationId, ServerId},
-    record::LogRecord,
+use super::{
+    Events,
+    arrival::{Arrival, began},
+    session::Session,
+    shown::Shown,
+};
+use crate::{
+    model::{
+        execution::ExecutionId,
+        position::{GenerationId, ServerId},
+        record::LogRecord,
+    },
+    statement::message::{self, Message},
 };
 
 /// How much log time may pass in a session before what waits there is closed: a plan or execute follows within it or never.
@@ -39,6 +47,7 @@ impl SessionKey {
 pub struct Pairing {
     pub(super) server_id: ServerId,
     pub(super) sessions: HashMap<SessionKey, Session>,
+    pub(super) shown: Shown,
     /// Log time of the last record. Not the newest: after a clock that ran ahead every session would look silent until time has caught up.
     pub(super) last: Option<Timestamp>,
     /// Rows that previews of a generation's last record have put into the store and that are to be withdrawn when the record is whole.
@@ -50,6 +59,7 @@ impl Pairing {
         Self {
             server_id,
             sessions: HashMap::new(),
+            shown: Shown::default(),
             last: None,
             provisional: BTreeMap::new(),
         }
@@ -59,22 +69,31 @@ impl Pairing {
     pub fn push(&mut self, record: &LogRecord, events: &mut Events) {
         count_record(record, events);
         self.last = Some(record.log_time);
+        let message = message::read(&record.message);
+        self.shown.note(record, message.as_ref());
         let key = SessionKey::of(record);
         let mut session = self
             .sessions
             .remove(&key)
             .unwrap_or_else(|| Session::new(record.log_time));
-        if record.log_time.duration_since(session.log_time) > CLOSE_AFTER {
-            session.give_up(events);
+        // What a record says took long was at work for as long. An error doesn't say.
+        if let Some(Message::Duration { duration_ms, .. } | Message::Plan { duration_ms, .. }) =
+            message
+        {
+            let idle = began(record, duration_ms).duration_since(session.log_time);
+            if idle > CLOSE_AFTER {
+                session.give_up(events);
+            }
         }
         session.log_time = record.log_time;
         Arrival {
             server_id: self.server_id,
+            shown: self.shown,
             record,
             session: &mut session,
             events,
         }
-        .read();
+        .read(message);
         if !session.is_idle() {
             self.sessions.insert(key, session);
         }
@@ -117,7 +136,10 @@ impl Pairing {
             .flat_map(|session| &session.open)
             .map(|open| open.execution.id)
             .collect();
-        let mut scratch = Self::new(self.server_id);
+        let mut scratch = Self {
+            shown: self.shown,
+            ..Self::new(self.server_id)
+        };
         scratch
             .sessions
             .extend(session.map(|session| (key, session)));
@@ -146,7 +168,7 @@ impl Pairing {
         let Some(last) = self.last else { return };
         self.sessions.retain(|_, session| {
             if last.duration_since(session.log_time) > CLOSE_AFTER {
-                session.give_up(events);
+                session.fall_silent(events);
             }
             !session.is_idle()
         });
@@ -238,6 +260,8 @@ pub(super) mod tests {
         let mut record = record(offset, text);
         if let Some(sql) = text.strip_prefix("PLAN ") {
             record.message = plan(sql);
+        } else if let Some(sql) = text.strip_prefix("LONG PLAN ") {
+            record.message = plan(sql).replacen("1.000", "59999.000", 1);
         } else if let Some(sql) = text.strip_prefix("NESTED ") {
             record.message = plan(sql);
             record.context = Some(
@@ -247,6 +271,12 @@ pub(super) mod tests {
             record.message = "division by zero".to_owned();
             record.error_severity = Severity::Error;
             record.sql_state_code = SqlState::new("22012");
+            record.query = Some(sql.to_owned());
+        } else if let Some(message) = text.strip_prefix("DETAILED ") {
+            record.message = message.to_owned();
+            record.detail = Some("x".to_owned());
+        } else if let Some(sql) = text.strip_prefix("SPILLED ") {
+            record.message = "temporary file: path \"x\", size 8192".to_owned();
             record.query = Some(sql.to_owned());
         } else if let Some(rest) = text.strip_prefix("PREPARED ") {
             let (message, prepared) = rest.split_once(" | ").unwrap();
@@ -276,12 +306,22 @@ pub(super) mod tests {
         )
     }
 
+    /// A line comes a millisecond after the one before, or at the millisecond that stands before it: `@5000 text`.
     fn finished(lines: &[&str]) -> Events {
         let mut pairing = Pairing::new(SERVER);
         let mut events = Events::default();
-        for (offset, text) in lines.iter().enumerate() {
-            pairing.push(&line(offset as u64, text), &mut events);
+        let mut offset = 0;
+        for text in lines {
+            let mut text = *text;
+            if let Some((at, rest)) = text.strip_prefix('@').and_then(|t| t.split_once(' ')) {
+                offset = at.parse().unwrap();
+                text = rest;
+            }
+            pairing.push(&line(offset, text), &mut events);
+            pairing.end_batch(&mut events);
+            offset += 1;
         }
+        events.executions.retain(|execution| !execution.open);
         pairing.finish(&mut events);
         events
     }
@@ -317,6 +357,7 @@ pub(super) mod tests {
         );
         check(
             &[
+                "DETAILED checkpoint",
                 "PLAN select 1",
                 "PLAN select 2",
                 "duration: 2.000 ms  statement: select 2",
@@ -404,6 +445,292 @@ pub(super) mod tests {
         );
     }
 
+    /// Durations longer than the log's times apart: what has begun long ago isn't silent.
+    #[test]
+    fn slow_statements() {
+        check(
+            &[
+                "duration: 0.200 ms  bind s1: select a",
+                "@60000 duration: 60000.000 ms  execute s1: select a",
+                "PLAN select a",
+            ],
+            &["Execute select a | 60000 parse - bind 0.2 plans 1"],
+        );
+        check(
+            &["statement: select a", "@60000 duration: 60000.000 ms"],
+            &["Statement select a | 60000 parse - bind - plans 0"],
+        );
+        check(
+            &[
+                "PLAN select 1; select b",
+                "@60000 LONG PLAN select 1; select b",
+                "@60001 duration: 60001.000 ms  statement: select 1; select b",
+            ],
+            &["Statement select $1; select b | 60001 parse - bind - plans 2"],
+        );
+        check(
+            &[
+                "duration: 0.200 ms  bind s1: select a",
+                "@60000 duration: 1.000 ms  execute s1: select a",
+            ],
+            &[
+                "Execute select a | - parse - bind 0.2 plans 0",
+                "Execute select a | 1 parse - bind - plans 0",
+            ],
+        );
+    }
+
+    #[test]
+    fn prepared_statements_of_sql() {
+        let prepare = "prepare p(int) as select a";
+        check(
+            &[
+                &format!("PLAN {prepare}"),
+                "duration: 2.000 ms  statement: execute p(7)",
+            ],
+            &["Statement prepare p(int) as select a | 2 parse - bind - plans 1"],
+        );
+        check(
+            &[
+                "DETAILED x",
+                "duration: 0.100 ms  bind <unnamed>: execute P(7)",
+                &format!("PLAN {prepare}"),
+                "duration: 2.000 ms  execute <unnamed>: execute P(7)",
+            ],
+            &["Execute execute p($1) | 2 parse - bind 0.1 plans 1"],
+        );
+        check(
+            &[
+                &format!("PLAN {prepare}"),
+                "duration: 2.000 ms  statement: execute other(7)",
+            ],
+            &[
+                "Nested prepare p(int) as select a | 1 parse - bind - plans 1 nested",
+                "Statement execute other($1) | 2 parse - bind - plans 0",
+            ],
+        );
+        check(
+            &[
+                "PREPARED statement: execute p(7) | prepare p(int) as select a",
+                &format!("PLAN {prepare}"),
+                "duration: 2.000 ms",
+            ],
+            &["Statement prepare p(int) as select a | 2 parse - bind - plans 1"],
+        );
+    }
+
+    #[test]
+    fn cursors() {
+        let declare = "declare c cursor for select a";
+        let plan = format!("PLAN {declare}");
+        let declared = format!("duration: 0.100 ms  statement: {declare}");
+        let fetched = "Statement fetch $1 from c | 3 parse - bind - plans 0";
+        check(
+            &[
+                &declared,
+                "duration: 3.000 ms  statement: fetch 10 from c",
+                &plan,
+                "duration: 0.010 ms  statement: commit",
+            ],
+            &[
+                "Statement declare c cursor for select a | 1 parse - bind - plans 1",
+                fetched,
+                "Statement commit | 0.01 parse - bind - plans 0",
+            ],
+        );
+        // Without the DECLARE's record the plan is an execution of its own, never nested in what closes the cursor.
+        check(
+            &[
+                "duration: 3.000 ms  statement: fetch 10 from c",
+                &plan,
+                "duration: 2.000 ms  statement: close c",
+            ],
+            &[
+                fetched,
+                "PlanOnly declare c cursor for select a | 1 parse - bind - plans 1",
+                "Statement close c | 2 parse - bind - plans 0",
+            ],
+        );
+        let whole = "begin; declare c cursor for select a; fetch 1 from c; commit";
+        check(
+            &[
+                &format!("PLAN {whole}"),
+                &format!("duration: 5.000 ms  statement: {whole}"),
+            ],
+            &[
+                "Statement begin; declare c cursor for select a; fetch $1 from c; commit | 5 parse - bind - plans 1",
+            ],
+        );
+    }
+
+    /// `log_error_verbosity = terse`: nested plans have no CONTEXT.
+    #[test]
+    fn nested_plans_without_context() {
+        check(
+            &[
+                "PLAN select b",
+                "PLAN select c",
+                "PLAN select f()",
+                "duration: 9.000 ms  statement: select f()",
+            ],
+            &[
+                "Nested select b | 1 parse - bind - plans 1 nested",
+                "Nested select c | 1 parse - bind - plans 1 nested",
+                "Statement select f() | 9 parse - bind - plans 1",
+            ],
+        );
+        check(
+            &[
+                "duration: 0.200 ms  bind s1: select f($1)",
+                "PLAN select b",
+                "duration: 9.000 ms  execute s1: select f($1)",
+                "PLAN select f($1)",
+            ],
+            &[
+                "Execute select f($1) | 9 parse - bind 0.2 plans 1",
+                "Nested select b | 1 parse - bind - plans 1 nested",
+            ],
+        );
+        // A plan from before the statement began is of another statement, whose duration isn't logged.
+        check(
+            &[
+                "PLAN select b",
+                "@100 PLAN select c",
+                "@150 duration: 60.000 ms  statement: select f()",
+            ],
+            &[
+                "PlanOnly select b | 1 parse - bind - plans 1",
+                "Nested select c | 1 parse - bind - plans 1 nested",
+                "Statement select f() | 60 parse - bind - plans 0",
+            ],
+        );
+        // A duration without text ends a statement, whichever it was.
+        check(
+            &[
+                "PLAN select b",
+                "duration: 2.000 ms",
+                "duration: 9.000 ms  statement: select c",
+            ],
+            &[
+                "PlanOnly select b | 1 parse - bind - plans 1",
+                "Statement select c | 9 parse - bind - plans 0",
+            ],
+        );
+        // Without durations nothing tells.
+        check(
+            &["PLAN select b", "PLAN select f()"],
+            &[
+                "PlanOnly select b | 1 parse - bind - plans 1",
+                "PlanOnly select f() | 1 parse - bind - plans 1",
+            ],
+        );
+        // A statement that fails has no duration: what would have been logged if it stood alone is nested.
+        check(
+            &[
+                "duration: 0.500 ms  statement: select a",
+                "PLAN select b",
+                "ERROR insert into t values (1)",
+            ],
+            &[
+                "Statement select a | 0.5 parse - bind - plans 0",
+                "Nested select b | 1 parse - bind - plans 1 nested",
+                "Failed insert into t values ($1) | - parse - bind - plans 0 failed",
+            ],
+        );
+        check(
+            &[
+                "duration: 500.000 ms  statement: select a",
+                "PLAN select b",
+                "ERROR insert into t values (1)",
+            ],
+            &[
+                "Statement select a | 500 parse - bind - plans 0",
+                "PlanOnly select b | 1 parse - bind - plans 1",
+                "Failed insert into t values ($1) | - parse - bind - plans 0 failed",
+            ],
+        );
+    }
+
+    #[test]
+    fn the_nested_plans_of_one_statement_are_counted_however_many_they_are() {
+        let mut lines = vec!["duration: 0.500 ms  statement: select a"];
+        lines.extend(std::iter::repeat_n("PLAN select b", 1000));
+        lines.push("duration: 2000.000 ms  statement: select f()");
+        let events = finished(&lines);
+        assert_eq!(events.accounting.plans_nested, 1000);
+        let parents = events.executions.iter().filter(|e| e.is_nested());
+        assert_eq!(parents.count(), 1000);
+    }
+
+    /// An id that was kept for a statement is not given to a later one.
+    #[test]
+    fn a_parent_that_is_not_logged_has_no_stand_in() {
+        let events = finished(&[
+            "NESTED select b",
+            "@3000 duration: 1.000 ms  statement: select c",
+        ]);
+        let parent = events.executions.iter().find_map(|e| e.parent_id);
+        assert!(parent.is_some());
+        assert!(events.executions.iter().all(|e| Some(e.id) != parent));
+    }
+
+    #[test]
+    fn how_far_failed_statements_got() {
+        check(
+            &["statement: select a", "@3000 ERROR select a"],
+            &["Failed select a | 3000 parse - bind - plans 0 failed"],
+        );
+        check(
+            &[
+                "duration: 0.500 ms  statement: select b",
+                "SPILLED select a",
+                "@3001 ERROR select a",
+            ],
+            &[
+                "Statement select b | 0.5 parse - bind - plans 0",
+                "Failed select a | 3000 parse - bind - plans 0 failed",
+            ],
+        );
+        // An earlier run may have ended without a trace.
+        check(
+            &["SPILLED select a", "@3001 ERROR select a"],
+            &["Failed select a | - parse - bind - plans 0 failed"],
+        );
+        check(
+            &[
+                "statement: select b",
+                "duration: 1.000 ms",
+                "@3001 ERROR select b",
+            ],
+            &[
+                "Statement select b | 1 parse - bind - plans 0",
+                "Failed select b | - parse - bind - plans 0 failed",
+            ],
+        );
+        check(
+            &["PLAN select 1; select 1/0", "ERROR select 1; select 1/0"],
+            &["Failed select $1; select $2 / $3 | 1 parse - bind - plans 1 failed"],
+        );
+    }
+
+    /// The leader reports it again.
+    #[test]
+    fn what_fails_in_a_parallel_worker_is_the_leaders() {
+        let mut worker = line(0, "ERROR select 1/0");
+        worker.process_id = Some(8);
+        worker.leader_pid = Some(7);
+        let mut pairing = Pairing::new(SERVER);
+        let mut events = Events::default();
+        pairing.push(&worker, &mut events);
+        pairing.push(&line(1, "ERROR select 1/0"), &mut events);
+        pairing.finish(&mut events);
+        assert_eq!(
+            events.executions.iter().map(show).collect::<Vec<_>>(),
+            ["Failed select $1 / $2 | - parse - bind - plans 0 failed"]
+        );
+        assert_eq!(events.accounting.executions, 1);
+    }
+
     #[test]
     fn statements_that_log_statement_has_printed() {
         check(
@@ -460,7 +787,7 @@ pub(super) mod tests {
                 "duration: 0.200 ms  bind <unnamed>: select 1/$1",
                 "ERROR select 1/$1",
             ],
-            &["Failed select $2 / $1 | - parse - bind 0.2 plans 0 failed"],
+            &["Failed select $2 / $1 | 1 parse - bind 0.2 plans 0 failed"],
         );
     }
 

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     pairing::{Pairing, SessionKey},
-    session::{LoggedStatement, Open, Parsed, Session, Stage, TextHash},
+    session::{LoggedStatement, Open, Parsed, Reserved, Running, Session, Stage, TextHash},
+    shown::Shown,
 };
 use crate::model::{
     execution::{DurationSource, Execution, ExecutionId, ExecutionKind},
@@ -34,6 +35,8 @@ struct SavedPairing {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     provisional: Vec<(i64, i64, i64)>,
     sessions: Vec<SavedSession>,
+    #[serde(default)]
+    shown: Shown,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -45,6 +48,14 @@ struct SavedSession {
     log_time_us: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     reserved: Option<i64>,
+    /// When the first of the nested plans began that the id is reserved for; without it the id is given up.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reserved_began_us: Option<i64>,
+    #[serde(default)]
+    reserved_nested_count: u32,
+    /// Text of the statement that is running, and since when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    running: Option<(u64, i64)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     open: Vec<SavedOpen>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -58,6 +69,10 @@ struct SavedOpen {
     execution_id: i64,
     stage: Stage,
     text: u64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prepared: Option<u64>,
+    #[serde(default)]
+    is_cursor: bool,
     name: String,
     statement_count: u32,
     duration_ms: Option<f64>,
@@ -65,6 +80,8 @@ struct SavedOpen {
     rows: Option<f64>,
     server_query_id: Option<i64>,
     plan_count: u32,
+    #[serde(default)]
+    nested_count: u32,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -81,6 +98,10 @@ struct SavedLogged {
     text: u64,
     execute: bool,
     name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prepared: Option<u64>,
+    #[serde(default)]
+    is_cursor: bool,
 }
 
 impl Pairing {
@@ -102,6 +123,7 @@ impl Pairing {
                 .into_iter()
                 .map(|(key, session)| save_session(key, session))
                 .collect(),
+            shown: self.shown,
         };
         serde_json::to_vec(&saved).expect("numbers and strings are always JSON")
     }
@@ -124,6 +146,7 @@ impl Pairing {
                 .into_iter()
                 .map(|session| restore_session(server_id, session, &mut rows))
                 .collect(),
+            shown: saved.shown,
         })
     }
 }
@@ -153,7 +176,14 @@ fn save_session(key: &SessionKey, session: &Session) -> SavedSession {
         session_id,
         process_id,
         log_time_us: session.log_time.as_microsecond(),
-        reserved: session.reserved.map(|id| id.0),
+        reserved: session.reserved.map(|reserved| reserved.id.0),
+        reserved_began_us: session
+            .reserved
+            .map(|reserved| reserved.began.as_microsecond()),
+        reserved_nested_count: session.reserved.map_or(0, |reserved| reserved.nested_count),
+        running: session
+            .running
+            .map(|running| (running.text.0, running.since.as_microsecond())),
         open: session.open.iter().map(save_open).collect(),
         parsed: session
             .parsed
@@ -170,6 +200,8 @@ fn save_session(key: &SessionKey, session: &Session) -> SavedSession {
             text: logged.text.0,
             execute: logged.kind == ExecutionKind::Execute,
             name: logged.name.clone(),
+            prepared: logged.prepared.map(|name| name.0),
+            is_cursor: logged.is_cursor,
         }),
     }
 }
@@ -179,6 +211,8 @@ fn save_open(open: &Open) -> SavedOpen {
         execution_id: open.execution.id.0,
         stage: open.stage,
         text: open.text.0,
+        prepared: open.prepared.map(|name| name.0),
+        is_cursor: open.is_cursor,
         name: open.name.clone(),
         statement_count: open.statement_count,
         duration_ms: open.execution.duration_ms,
@@ -186,6 +220,7 @@ fn save_open(open: &Open) -> SavedOpen {
         rows: open.execution.rows,
         server_query_id: open.execution.server_query_id,
         plan_count: open.execution.plan_count,
+        nested_count: open.execution.nested_count,
     }
 }
 
@@ -194,6 +229,7 @@ fn restore_execution(row: Execution, saved: &SavedOpen) -> Execution {
     Execution {
         kind: match saved.stage {
             Stage::PlanFirst => ExecutionKind::PlanOnly,
+            Stage::Executed if saved.is_cursor => ExecutionKind::Statement,
             Stage::Bound | Stage::Executed => ExecutionKind::Execute,
         },
         duration_ms: saved.duration_ms,
@@ -206,6 +242,7 @@ fn restore_execution(row: Execution, saved: &SavedOpen) -> Execution {
         failed: false,
         server_query_id: saved.server_query_id,
         plan_count: saved.plan_count,
+        nested_count: saved.nested_count,
         ..row
     }
 }
@@ -225,6 +262,8 @@ fn restore_session(
             execution: restore_execution(rows.remove(&open.execution_id)?, &open),
             stage: open.stage,
             text: TextHash(open.text),
+            prepared: open.prepared.map(TextHash),
+            is_cursor: open.is_cursor,
             name: open.name,
             statement_count: open.statement_count,
             changed: false,
@@ -232,7 +271,22 @@ fn restore_session(
     };
     let session = Session {
         log_time: Timestamp::from_microsecond(saved.log_time_us).unwrap_or(Timestamp::UNIX_EPOCH),
-        reserved: saved.reserved.map(ExecutionId),
+        reserved: saved
+            .reserved
+            .zip(saved.reserved_began_us)
+            .and_then(|(id, began_us)| {
+                let began = Timestamp::from_microsecond(began_us).ok()?;
+                Some(Reserved {
+                    id: ExecutionId(id),
+                    began,
+                    nested_count: saved.reserved_nested_count,
+                })
+            }),
+        running: saved.running.and_then(|(text, since_us)| {
+            let since = Timestamp::from_microsecond(since_us).ok()?;
+            let text = TextHash(text);
+            Some(Running { text, since })
+        }),
         open: saved.open.into_iter().filter_map(restore_open).collect(),
         parsed: saved
             .parsed
@@ -252,6 +306,8 @@ fn restore_session(
                 ExecutionKind::Statement
             },
             name: logged.name,
+            prepared: logged.prepared.map(TextHash),
+            is_cursor: logged.is_cursor,
         }),
     };
     (key, session)

@@ -35,6 +35,8 @@ pub enum DurationSource {
     Statement,
     /// The captured plan: executor time only, at most the statement's duration.
     Plan,
+    /// The log's own times, for an execution that failed: from the first record that shows it running to the error. It ran at least that long.
+    Elapsed,
 }
 
 /// Which protocol message or log source an execution is known by.
@@ -52,6 +54,17 @@ pub enum ExecutionKind {
     Nested,
     /// An error or cancellation without a duration record.
     Failed,
+}
+
+/// Where a nested statement was run from, as its CONTEXT tells. Names come from the log and are hostile text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CallSite {
+    /// As the server prints it, with argument types where the language has it print them; at most 256 bytes. `None` for a foreign key's statement.
+    pub function: Option<String>,
+    /// Line of the function's body; for a function in SQL the number of its statement.
+    pub line: Option<u32>,
+    /// How many statements it stands below the top-level one: 1 directly below.
+    pub depth: u32,
 }
 
 /// One run of a statement. Holds no literal.
@@ -80,8 +93,12 @@ pub struct Execution {
     /// SQLSTATE of the error that ended it, where the log carries it.
     pub sql_state: Option<SqlState>,
     pub failed: bool,
-    /// The execution that ran this one, for nested statements. Its own record may be missing from the log.
+    /// The top-level execution that ran this one, for nested statements. Its own record may be missing from the log.
     pub parent_id: Option<ExecutionId>,
+    /// Where a nested statement was run from; `None` where the log doesn't show CONTEXT.
+    pub call_site: Option<CallSite>,
+    /// How many nested executions with a plan it has run, at any depth. Its id is their `parent_id`.
+    pub nested_count: u32,
     /// The server's own query identifier.
     pub server_query_id: Option<i64>,
     /// How many plans of it have been captured.
@@ -90,6 +107,8 @@ pub struct Execution {
     pub open: bool,
     /// The time of its records was assumed or clamped.
     pub time_assumed: bool,
+    /// How many executions it stands for where the log is sampled, at least 1; `None` where the sample rates are unknown.
+    pub weight: Option<f64>,
 }
 
 impl Execution {

@@ -21,7 +21,7 @@ use super::{
     sql::{Sql, Value, grouped},
 };
 use crate::model::{
-    execution::{DurationSource, Execution, ExecutionId, ExecutionKind},
+    execution::{CallSite, DurationSource, Execution, ExecutionId, ExecutionKind},
     finding::Analysis,
     position::{GenerationId, Position, ServerId},
     query::{Query, QueryId},
@@ -78,9 +78,10 @@ const KINDS: [(ExecutionKind, &str); 6] = [
     (ExecutionKind::Nested, "nested"),
     (ExecutionKind::Failed, "failed"),
 ];
-const DURATION_SOURCES: [(DurationSource, &str); 2] = [
+const DURATION_SOURCES: [(DurationSource, &str); 3] = [
     (DurationSource::Statement, "statement"),
     (DurationSource::Plan, "plan"),
+    (DurationSource::Elapsed, "elapsed"),
 ];
 
 #[derive(Insertable, AsChangeset, QueryableByName)]
@@ -114,11 +115,16 @@ struct Row<'a> {
     plan_count: i64,
     open: bool,
     time_assumed: bool,
+    call_function: Option<Cow<'a, str>>,
+    call_line: Option<i64>,
+    call_depth: Option<i64>,
+    nested_count: i64,
+    weight: Option<f64>,
 }
 
 /// A row with the text of its query.
 #[derive(QueryableByName)]
-struct JoinedRow {
+pub(super) struct JoinedRow {
     #[diesel(embed)]
     execution: Row<'static>,
     #[diesel(sql_type = Text)]
@@ -154,10 +160,27 @@ fn row(execution: &Execution) -> Row<'_> {
         plan_count: execution.plan_count.into(),
         open: execution.open,
         time_assumed: execution.time_assumed,
+        call_function: optional_text(
+            execution
+                .call_site
+                .as_ref()
+                .and_then(|site| site.function.as_ref()),
+        ),
+        call_line: execution
+            .call_site
+            .as_ref()
+            .and_then(|site| site.line)
+            .map(i64::from),
+        call_depth: execution
+            .call_site
+            .as_ref()
+            .map(|site| i64::from(site.depth)),
+        nested_count: execution.nested_count.into(),
+        weight: execution.weight,
     }
 }
 
-fn execution(joined: JoinedRow) -> Result<Execution, Error> {
+pub(super) fn execution(joined: JoinedRow) -> Result<Execution, Error> {
     let row = joined.execution;
     let server_id = ServerId(row.server_id);
     Ok(Execution {
@@ -193,10 +216,25 @@ fn execution(joined: JoinedRow) -> Result<Execution, Error> {
             .transpose()?,
         failed: row.failed,
         parent_id: row.parent_id.map(ExecutionId),
+        call_site: row
+            .call_depth
+            .map(|depth| -> Result<_, Error> {
+                Ok(CallSite {
+                    function: row.call_function.map(Cow::into_owned),
+                    line: row
+                        .call_line
+                        .map(|line| ordinal("executions.call_line", line))
+                        .transpose()?,
+                    depth: ordinal("executions.call_depth", depth)?,
+                })
+            })
+            .transpose()?,
+        nested_count: ordinal("executions.nested_count", row.nested_count)?,
         server_query_id: row.server_query_id,
         plan_count: ordinal("executions.plan_count", row.plan_count)?,
         open: row.open,
         time_assumed: row.time_assumed,
+        weight: row.weight,
     })
 }
 

@@ -251,7 +251,7 @@ mod tests {
     use crate::{
         model::{
             accounting::DurationKind,
-            execution::{DurationSource, ExecutionKind},
+            execution::{CallSite, DurationSource, ExecutionKind},
             finding::{Rule, Severity},
             position::GapReason,
             record::SqlState,
@@ -277,6 +277,13 @@ mod tests {
         slow.sql_state = SqlState::new("57014");
         slow.failed = true;
         slow.parent_id = Some(ExecutionId(i64::MIN));
+        slow.call_site = Some(CallSite {
+            function: Some("s.\"f\n\"(text)".to_owned()),
+            line: None,
+            depth: 3,
+        });
+        slow.nested_count = 4;
+        slow.weight = Some(2.5);
         slow.server_query_id = Some(-1);
         slow.plan_count = 2;
         slow.time_assumed = true;

@@ -66,11 +66,17 @@ mod tests {
             )
             .unwrap();
         let error = open(&fixture.path).err().unwrap();
+        let known = MigrationSource::<Sqlite>::migrations(&MIGRATIONS).unwrap();
+        let newest = known
+            .iter()
+            .map(|m| m.name().version().to_string())
+            .max()
+            .unwrap();
         assert!(matches!(error, Error::Newer { .. }));
         assert_eq!(
             error.to_string(),
             format!(
-                "the store {} has schema 20991231000000 and this plantail knows schemas up to 20261120090000: \
+                "the store {} has schema 20991231000000 and this plantail knows schemas up to {newest}: \
                  use the plantail that wrote it or a newer one, or name another store",
                 fixture.path.display()
             )

@@ -16,6 +16,7 @@ mod execution;
 mod fixture;
 mod ingest;
 mod migrations;
+mod nested;
 mod plan;
 mod query;
 mod recommendation;

@@ -76,6 +76,8 @@ diesel::table! {
         timed_calls -> BigInt,
         total_ms -> Double,
         max_ms -> Nullable<Double>,
+        estimated_calls -> Double,
+        weighed_calls -> BigInt,
     }
 }
 
@@ -104,6 +106,11 @@ diesel::table! {
         plan_count -> BigInt,
         open -> Bool,
         time_assumed -> Bool,
+        call_function -> Nullable<Text>,
+        call_line -> Nullable<BigInt>,
+        call_depth -> Nullable<BigInt>,
+        nested_count -> BigInt,
+        weight -> Nullable<Double>,
     }
 }
 

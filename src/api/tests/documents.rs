@@ -88,7 +88,7 @@ fn the_promised_query_works() {
 
 #[test]
 fn the_number_of_statements_depends_on_the_document_only() {
-    let everything = "query { queries(limit: 100) { id server { name } executions(limit: 2) { id plans { document } findings { rule } query { id } }
+    let everything = "query { queries(limit: 100) { id server { name } executions(limit: 2) { id plans { document } findings { rule } query { id } parent { id } nestedExecutions { id parent { id query { id } } } }
         analyses { findings { rule } plans { id } query { normalizedSql } } recommendations { id query { id } } }
         servers { name } ingestHealth { recordsTotal } summary { servers { slowQueries { recommendations { summary } } } } }";
     let one = Fixture::empty();
@@ -112,6 +112,40 @@ fn the_number_of_statements_depends_on_the_document_only() {
         assert_eq!(counts, [expected; 3], "{document}");
     }
     assert_eq!(statements(&one, "{ __schema { queryType { name } } }"), 0);
+}
+
+#[test]
+fn nested_executions_and_what_ran_them() {
+    let fixture = Fixture::function_call();
+    let answer = data(
+        &fixture,
+        "{ queries(orderBy: FIRST_SEEN) { executions { nested nestedCount function line depth parent { query { normalizedSql } }
+           nestedExecutions(limit: 1) { line query { normalizedSql } parent { nestedCount } } } } }",
+    );
+    let mut runs: Vec<&Value> = answer["queries"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|query| &query["executions"][0])
+        .collect();
+    runs.sort_by_key(|run| run["line"].as_i64());
+    let nested = |line| {
+        json!({
+            "nested": true, "nestedCount": 0, "function": "f()", "line": line, "depth": 1,
+            "parent": { "query": { "normalizedSql": "select f()" } }, "nestedExecutions": []
+        })
+    };
+    assert_eq!(
+        json!(runs),
+        json!([
+            {
+                "nested": false, "nestedCount": 2, "function": null, "line": null, "depth": null, "parent": null,
+                "nestedExecutions": [{ "line": 3, "query": { "normalizedSql": "select a from b" }, "parent": { "nestedCount": 2 } }]
+            },
+            nested(3),
+            nested(4)
+        ])
+    );
 }
 
 /// Fields that occur more than once at the root, under one key or several, in fragments or not.
@@ -181,6 +215,7 @@ fn a_planned_document_gives_what_loading_everything_gives() {
         "normalizedSql databaseName serverQueryId firstSeen lastSeen totalExecutions failedExecutions totalTimeMs meanTimeMs maxTimeMs",
         "executions(limit: 2) { id startedAt durationMs kind durationSource plans { id document } }",
         "executions(limit: 2) { findings { rule severity message } query { id } }",
+        "executions(limit: 2) { nested nestedCount function line depth parent { id query { id } } nestedExecutions(limit: 2) { id plans { id } } }",
         "analyses { executionId severity findings { nodePath notDecidable } }",
         "analyses { plans { shape durationMs format ordinal executionId } query { recommendations(limit: 1) { id } } }",
         "recommendations { id createdAt source kind rules verification explanation disproof command query { normalizedSql } }",

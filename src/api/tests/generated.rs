@@ -133,6 +133,7 @@ fn what_was_not_loaded_is_an_error() {
         "{ queries { analyses { executionTimeMs } } }",
         "{ queries { executions(limit: 3) { id } } }",
         "{ queries { executions(limit: 1) { plans { id } } } }",
+        "{ queries { executions(limit: 1) { nestedExecutions { id } } } }",
         "{ queries { server { name } } }",
     ] {
         let (data, errors) = resolve(&loaded, document);
