@@ -22,6 +22,8 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{advice, analysis, api, daemon, digest, record, store, tail, telemetry};
 
+mod sampling;
+
 /// Why a configuration can't be used. The message names the setting, the value and what would be right.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -88,6 +90,11 @@ struct RawServer {
     paths: Vec<PathBuf>,
     log_line_prefix: Option<String>,
     time_zone: Option<String>,
+    log_min_duration_statement: Option<f64>,
+    log_statement_sample_rate: Option<f64>,
+    log_transaction_sample_rate: Option<f64>,
+    #[serde(default)]
+    auto_explain: sampling::RawAutoExplain,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -225,6 +232,7 @@ fn server(raw: RawServer) -> Result<daemon::ServerConfig, Error> {
             "name the log files, folders or globs of the server",
         ));
     }
+    let sampling = sampling::read(&raw)?;
     let time_zone = raw
         .time_zone
         .map(|name| {
@@ -242,6 +250,7 @@ fn server(raw: RawServer) -> Result<daemon::ServerConfig, Error> {
         paths: raw.paths,
         log_line_prefix: raw.log_line_prefix,
         time_zone,
+        sampling,
     })
 }
 

@@ -196,6 +196,12 @@ impl QueryNode {
         self.row.calls.into()
     }
 
+    /// How many executions there were, where the log is sampled and the sample rates were configured for all of it; null: unknown. On average right,
+    /// and the closer the more executions there are.
+    fn estimated_executions(&self) -> Option<f64> {
+        self.row.estimated_calls
+    }
+
     /// Executions that ended in an error or were cancelled.
     fn failed_executions(&self) -> BigInt {
         self.row.failed.into()

@@ -160,6 +160,10 @@ fn servers(logs: &Logs, configured: Vec<ServerConfig>) -> Result<Vec<ServerConfi
     let found = discovery::servers_of(&logs.paths)
         .map_err(|error| Error::Daemon(ingest::Error::from(error).into()))?;
     let named = |name: String, paths: Vec<PathBuf>| ServerConfig {
+        sampling: configured
+            .iter()
+            .find(|server| server.name == name)
+            .and_then(|server| server.sampling),
         name,
         paths,
         log_line_prefix: logs.log_line_prefix.clone(),

@@ -23,6 +23,7 @@ use crate::{
         accounting::Accounting,
         breach::QueryHistory,
         position::{Generation, GenerationId, Server},
+        sampling::Sampling,
     },
     record::{self, Assembler, detect},
     store::{self, Batch, IngestClaim, Store},
@@ -41,6 +42,8 @@ pub struct ServerConfig {
     pub log_line_prefix: Option<String>,
     /// Zone for abbreviations that mean several; `None`: those are read as UTC and flagged.
     pub time_zone: Option<jiff::tz::TimeZone>,
+    /// What is logged by chance; `None`: unknown.
+    pub sampling: Option<Sampling>,
 }
 
 /// What the ingest of a server needs to know.
@@ -82,6 +85,7 @@ pub struct ServerIngest {
     _claim: IngestClaim,
     config: Config,
     mode: Mode,
+    sampling: Option<Sampling>,
     layouts: Layouts,
     tail: ServerTail,
     assemblers: HashMap<GenerationId, Assembler>,
@@ -144,6 +148,7 @@ impl ServerIngest {
             _claim: claim,
             config: config.clone(),
             mode,
+            sampling: server.sampling,
             tail,
             assemblers: HashMap::new(),
             committed: pairing.clone(),
@@ -361,9 +366,14 @@ impl ServerIngest {
         &mut self,
         from_bytes: u64,
         row: Generation,
-        events: Events,
+        mut events: Events,
         extent: Extent,
     ) -> Result<(), Error> {
+        if let Some(sampling) = &self.sampling {
+            for execution in &mut events.executions {
+                execution.weight = Some(sampling.weight(execution));
+            }
+        }
         let (analyses, recommendations) = judge(&events, &self.config.analysis);
         let mut accounting = events.accounting;
         accounting.unparsed += extent.unparsed;

@@ -14,6 +14,7 @@ pub mod public_id;
 pub mod query;
 pub mod recommendation;
 pub mod record;
+pub mod sampling;
 pub mod visible;
 
 /// The first 64 bits of identity for everything whose id the daemon computes itself (XXH3-64, as a signed integer because that is what the

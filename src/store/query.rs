@@ -41,6 +41,8 @@ pub struct QueryRow {
     pub max_ms: Option<f64>,
     /// Mean of the executions that have a duration.
     pub mean_ms: Option<f64>,
+    /// How many executions the calls stand for where the log is sampled; `None` unless the sample rates were known for all of them.
+    pub estimated_calls: Option<f64>,
 }
 
 impl QueryRow {
@@ -87,7 +89,7 @@ pub enum QueryOrder {
 const ROWS: &str = "\
 WITH open AS (
   SELECT server_id, query_id, count(*) AS calls, sum(failed) AS failed, count(duration_ms) AS timed_calls,
-         total(duration_ms) AS total_ms, max(duration_ms) AS max_ms
+         total(duration_ms) AS total_ms, max(duration_ms) AS max_ms, total(weight) AS estimated_calls, count(weight) AS weighed_calls
     FROM executions
    WHERE open
    GROUP BY server_id, query_id
@@ -97,7 +99,9 @@ WITH open AS (
          q.failed + coalesce(o.failed, 0) AS failed,
          q.total_ms + coalesce(o.total_ms, 0.0) AS total_ms,
          max(coalesce(q.max_ms, o.max_ms), coalesce(o.max_ms, q.max_ms)) AS max_ms,
-         (q.total_ms + coalesce(o.total_ms, 0.0)) / (q.timed_calls + coalesce(o.timed_calls, 0)) AS mean_ms
+         (q.total_ms + coalesce(o.total_ms, 0.0)) / (q.timed_calls + coalesce(o.timed_calls, 0)) AS mean_ms,
+         iif(q.weighed_calls + coalesce(o.weighed_calls, 0) = q.calls + coalesce(o.calls, 0),
+             q.estimated_calls + coalesce(o.estimated_calls, 0.0), NULL) AS estimated_calls
     FROM queries q
     LEFT JOIN open o ON o.server_id = q.server_id AND o.query_id = q.id
 )
@@ -129,6 +133,8 @@ struct Row {
     max_ms: Option<f64>,
     #[diesel(sql_type = Nullable<Double>)]
     mean_ms: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    estimated_calls: Option<f64>,
 }
 
 fn query_row(row: Row) -> Result<QueryRow, Error> {
@@ -147,6 +153,7 @@ fn query_row(row: Row) -> Result<QueryRow, Error> {
         total_ms: row.total_ms,
         max_ms: row.max_ms,
         mean_ms: row.mean_ms,
+        estimated_calls: row.estimated_calls,
     })
 }
 
@@ -260,7 +267,8 @@ pub(super) fn add(connection: &mut SqliteConnection, seen: &Seen<'_>) -> Result<
          SET server_query_id = coalesce(?, server_query_id), \
              first_seen = min(first_seen, ?), last_seen = max(last_seen, ?), \
              calls = calls + ?, failed = failed + ?, timed_calls = timed_calls + ?, total_ms = total_ms + ?, \
-             max_ms = max(coalesce(max_ms, ?), coalesce(?, max_ms)) \
+             max_ms = max(coalesce(max_ms, ?), coalesce(?, max_ms)), \
+             estimated_calls = estimated_calls + ?, weighed_calls = weighed_calls + ? \
          WHERE server_id = ? AND id = ?",
         [
             seen.server_query_id.into(),
@@ -272,6 +280,8 @@ pub(super) fn add(connection: &mut SqliteConnection, seen: &Seen<'_>) -> Result<
             seen.closed.total_ms.into(),
             seen.closed.max_ms.into(),
             seen.closed.max_ms.into(),
+            seen.closed.estimated_calls.into(),
+            seen.closed.weighed_calls.cast_signed().into(),
             query.server_id.0.into(),
             query.id.0.into(),
         ],
@@ -294,6 +304,8 @@ pub(super) fn add(connection: &mut SqliteConnection, seen: &Seen<'_>) -> Result<
             queries::timed_calls.eq(seen.closed.timed_calls.cast_signed()),
             queries::total_ms.eq(seen.closed.total_ms),
             queries::max_ms.eq(seen.closed.max_ms),
+            queries::estimated_calls.eq(seen.closed.estimated_calls),
+            queries::weighed_calls.eq(seen.closed.weighed_calls.cast_signed()),
         ))
         .execute(connection)?;
     Ok(true)
@@ -588,8 +600,36 @@ mod tests {
                 total_ms: 15.0,
                 max_ms: Some(10.0),
                 mean_ms: Some(5.0),
+                estimated_calls: None,
             }]
         );
+    }
+
+    #[test]
+    fn an_estimate_needs_the_weight_of_every_call() {
+        let fixture = Fixture::new();
+        let check = |from, weights: &[(Option<f64>, bool)], expected| {
+            let mut all = batch(fixture.server, from, from + 10);
+            all.executions = (from..)
+                .zip(weights)
+                .map(|(offset, (weight, open))| Execution {
+                    weight: *weight,
+                    open: *open,
+                    ..execution(fixture.server, "select $1", offset, 1.0)
+                })
+                .collect();
+            let key = (fixture.server, all.executions[0].query.id);
+            fixture.ingest(&all).unwrap();
+            let rows = fixture.store.read(|reader| reader.query_rows(&[key]));
+            assert_eq!(rows.unwrap()[0].estimated_calls, expected);
+        };
+        check(
+            0,
+            &[(Some(2.5), false), (Some(0.0), false), (Some(1.0), true)],
+            Some(3.5),
+        );
+        check(10, &[(Some(2.0), false)], Some(5.5));
+        check(20, &[(None, false)], None);
     }
 
     #[test]

@@ -167,6 +167,9 @@ pub(super) struct Sums {
     rows: f64,
     nested_calls: u64,
     nested_ms: f64,
+    /// Sum of the weights of those calls that have one, and how many have.
+    pub(super) estimated_calls: f64,
+    pub(super) weighed_calls: u64,
 }
 
 impl Sums {
@@ -175,6 +178,8 @@ impl Sums {
         self.failed += u64::from(execution.failed);
         self.rows += execution.rows.unwrap_or(0.0);
         self.nested_calls += u64::from(execution.is_nested());
+        self.estimated_calls += execution.weight.unwrap_or(0.0);
+        self.weighed_calls += u64::from(execution.weight.is_some());
         if let Some(duration_ms) = execution.duration_ms {
             self.timed_calls += 1;
             self.total_ms += duration_ms;
@@ -203,15 +208,17 @@ pub(super) fn add(
     for ((query, hour), sums) in hours {
         Sql::new(
             "INSERT INTO query_stats (server_id, query_id, hour, calls, failed, total_ms, timed_calls, min_ms, max_ms, rows, \
-               nested_calls, nested_ms) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+               nested_calls, nested_ms, estimated_calls, weighed_calls) \
+             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
              ON CONFLICT (server_id, query_id, hour) DO UPDATE \
              SET calls = calls + excluded.calls, failed = failed + excluded.failed, total_ms = total_ms + excluded.total_ms, \
                  timed_calls = timed_calls + excluded.timed_calls, \
                  min_ms = min(coalesce(min_ms, excluded.min_ms), coalesce(excluded.min_ms, min_ms)), \
                  max_ms = max(coalesce(max_ms, excluded.max_ms), coalesce(excluded.max_ms, max_ms)), \
                  rows = rows + excluded.rows, nested_calls = nested_calls + excluded.nested_calls, \
-                 nested_ms = nested_ms + excluded.nested_ms",
+                 nested_ms = nested_ms + excluded.nested_ms, \
+                 estimated_calls = estimated_calls + excluded.estimated_calls, \
+                 weighed_calls = weighed_calls + excluded.weighed_calls",
             [
                 server.0.into(),
                 query.0.into(),
@@ -225,6 +232,8 @@ pub(super) fn add(
                 sums.rows.into(),
                 sums.nested_calls.cast_signed().into(),
                 sums.nested_ms.into(),
+                sums.estimated_calls.into(),
+                sums.weighed_calls.cast_signed().into(),
             ],
         )
         .execute(connection)?;
