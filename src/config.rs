@@ -20,7 +20,10 @@ use figment::{
 use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::{advice, analysis, api, daemon, digest, record, store, tail, telemetry};
+use crate::{
+    advice, analysis, api, daemon, digest, execution, record, statement::lexer::Backslash, store,
+    tail, telemetry,
+};
 
 mod sampling;
 
@@ -78,6 +81,7 @@ struct RawConfig {
     store: RawStore,
     tail: RawTail,
     analysis: RawAnalysis,
+    privacy: RawPrivacy,
     advice: RawAdvice,
     api: RawApi,
     log: RawLog,
@@ -115,6 +119,14 @@ struct RawTail {
 #[serde(default, deny_unknown_fields)]
 struct RawAnalysis {
     slow_threshold_ms: Option<f64>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct RawPrivacy {
+    literals: Option<String>,
+    query_tags: Vec<String>,
+    backslash_quotes: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -194,6 +206,7 @@ pub fn load(overrides: &Overrides) -> Result<Settings, Error> {
             ingest: daemon::ingest::Config {
                 tail: tail(&raw.tail)?,
                 record: record(&raw.tail)?,
+                execution: execution(raw.privacy)?,
                 advise: advice.provider.is_some(),
                 analysis,
             },
@@ -317,6 +330,26 @@ fn record(raw: &RawTail) -> Result<record::Config, Error> {
     let defaults = record::Config::default();
     Ok(record::Config {
         max_record_bytes: max_record_bytes.unwrap_or(defaults.max_record_bytes),
+    })
+}
+
+fn execution(raw: RawPrivacy) -> Result<execution::Config, Error> {
+    let literals = choice(
+        "privacy.literals",
+        raw.literals.as_deref(),
+        &[
+            ("redact", execution::Literals::Redact),
+            ("keep", execution::Literals::Keep),
+        ],
+    )?;
+    Ok(execution::Config {
+        literals: literals.unwrap_or_default(),
+        query_tags: raw.query_tags,
+        backslash: if raw.backslash_quotes {
+            Backslash::Escapes
+        } else {
+            Backslash::Plain
+        },
     })
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, ID, graphql_object};
+use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, GraphQLObject, ID, graphql_object};
 
 use super::{
     analysis::FindingNode,
@@ -149,6 +149,14 @@ pub(super) struct ExecutionNode {
     pub nested_executions: Option<Nested<ExecutionNode>>,
 }
 
+/// A tag of a statement.
+#[derive(GraphQLObject)]
+#[graphql(context = Loaded)]
+struct QueryTag<'a> {
+    key: &'a str,
+    value: &'a str,
+}
+
 /// One run of a statement that ended or failed.
 #[graphql_object(name = "Execution", context = Loaded)]
 impl ExecutionNode {
@@ -270,6 +278,24 @@ impl ExecutionNode {
     fn depth(&self) -> Option<i32> {
         let site = self.execution.call_site.as_ref()?;
         Some(i32::try_from(site.depth).unwrap_or(i32::MAX))
+    }
+
+    /// Tags that its statement carries in a comment (sqlcommenter, marginalia): those that `privacy.query_tags` lists, none by default.
+    fn tags(&self) -> Vec<QueryTag<'_>> {
+        let tags = self.execution.tags.iter();
+        tags.map(|(key, value)| QueryTag { key, value }).collect()
+    }
+
+    /// The statement as it was logged, cut after 64 kB. Null unless `privacy.literals` is `keep`; without its literals where it speaks of a password.
+    fn statement(&self) -> Option<&str> {
+        let logged = self.execution.logged.as_ref()?;
+        Some(&logged.statement)
+    }
+
+    /// Its bound parameters as they were logged, cut after 64 kB. Null unless `privacy.literals` is `keep`.
+    fn parameters(&self) -> Option<&str> {
+        let logged = self.execution.logged.as_ref()?;
+        logged.parameters.as_deref()
     }
 
     /// The server's own query identifier.

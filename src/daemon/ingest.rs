@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     analysis,
-    execution::{Events, Pairing},
+    execution::{self, Events, Pairing},
     model::{
         accounting::Accounting,
         breach::QueryHistory,
@@ -52,6 +52,7 @@ pub struct Config {
     pub tail: tail::Config,
     pub record: record::Config,
     pub analysis: analysis::Config,
+    pub execution: execution::Config,
     /// A newly opened breach asks for advice.
     pub advise: bool,
 }
@@ -131,6 +132,7 @@ impl ServerIngest {
             }
             None => Pairing::new(identity.id),
         };
+        let pairing = pairing.with_config(config.execution.clone());
         let known = store.generations(identity.id)?;
         let tail = ServerTail::open(
             identity.id,

@@ -225,6 +225,8 @@ fn add(batch: &mut Batch, server: &Server, runs: &Runs<'_>) {
             parent_id: None,
             call_site: None,
             nested_count: 0,
+            tags: Vec::new(),
+            logged: None,
             server_query_id: Some(-42),
             plan_count: u32::from(runs.explained),
             open: false,

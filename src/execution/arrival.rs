@@ -6,9 +6,9 @@
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Events, command,
+    Config, Events, command,
     context::{Origin, origin},
-    query::{self, names},
+    query::{self, Told, names},
     session::{
         LoggedStatement, Open, Parsed, Reserved, Session, Stage, TextHash, kept, may_contain,
     },
@@ -19,7 +19,6 @@ use crate::{
         accounting::DurationKind,
         execution::{DurationSource, Execution, ExecutionKind},
         position::ServerId,
-        query::Query,
         record::{LogRecord, Severity},
     },
     statement::{
@@ -34,6 +33,7 @@ pub(super) const UNNAMED: Name<'_> = Name("");
 pub(super) struct Arrival<'a> {
     pub(super) server_id: ServerId,
     pub(super) shown: Shown,
+    pub(super) config: &'a Config,
     pub(super) record: &'a LogRecord,
     pub(super) session: &'a mut Session,
     pub(super) events: &'a mut Events,
@@ -112,11 +112,11 @@ impl Arrival<'_> {
     fn bind(&mut self, duration_ms: f64, name: Name<'_>, text: &str) {
         let hash = TextHash::of(text);
         self.session.close_before_next(self.events);
-        let query = self.query_of(text);
+        let told = self.query_of(text);
         let first_sight = self
             .session
             .first_sight(self.record, self.began(duration_ms));
-        let mut execution = self.execution(first_sight, ExecutionKind::Execute, query, duration_ms);
+        let mut execution = self.execution(first_sight, ExecutionKind::Execute, told, duration_ms);
         execution.parse_ms = self.session.take_parse(name, hash);
         execution.bind_ms = Some(duration_ms);
         self.session.running = None;
@@ -130,7 +130,7 @@ impl Arrival<'_> {
 
     fn ended_with(&mut self, duration_ms: f64, kind: ExecutionKind, name: Name<'_>, text: &str) {
         let ended = LoggedStatement {
-            query: self.query_of(text),
+            told: self.query_of(text),
             text: TextHash::of(text),
             kind,
             name: kept(name).to_owned(),
@@ -144,6 +144,7 @@ impl Arrival<'_> {
     fn ended(&mut self, duration_ms: f64, ended: LoggedStatement) {
         let record = self.record;
         let began = self.began(duration_ms);
+        let logged = ended.told.logged.clone();
         let name = Name(&ended.name);
         let waiting = self.session.wants_end(ended.text, ended.prepared);
         let first_sight = match waiting {
@@ -161,7 +162,7 @@ impl Arrival<'_> {
             None => {
                 self.session.close_before_next(self.events);
                 let mut execution =
-                    self.execution(first_sight, ended.kind, ended.query, duration_ms);
+                    self.execution(first_sight, ended.kind, ended.told, duration_ms);
                 execution.parse_ms = self.session.take_parse(name, ended.text);
                 self.open(execution, Stage::Executed, ended.text, name);
                 self.session.open.len() - 1
@@ -180,6 +181,12 @@ impl Arrival<'_> {
         execution.nested_count += nested_count;
         // The plan's own identifier is that of the statement that ran; the record's is that of an EXECUTE, or of a string's last statement.
         execution.server_query_id = execution.server_query_id.or(record.query_id);
+        // A plan that came first has shown no parameters.
+        if let (Some(known), Some(logged)) = (&mut execution.logged, logged)
+            && known.parameters.is_none()
+        {
+            *known = logged;
+        }
         let plan_may_follow =
             (ended.kind == ExecutionKind::Execute || ended.is_cursor) && execution.plan_count == 0;
         if !plan_may_follow {
@@ -212,7 +219,7 @@ impl Arrival<'_> {
         self.session.running = None;
         self.session.is_running(hash, self.record.log_time);
         self.session.logged = Some(LoggedStatement {
-            query: self.query_of(text),
+            told: self.query_of(text),
             text: hash,
             kind: if name.is_some() {
                 ExecutionKind::Execute
@@ -259,8 +266,8 @@ impl Arrival<'_> {
         !self.shown.context && is_session_known
     }
 
-    pub(super) fn query_of(&self, text: &str) -> Query {
-        query::of_statement(self.server_id, self.record, text)
+    pub(super) fn query_of(&self, text: &str) -> Told {
+        query::of_statement(self.config, self.server_id, self.record, text)
     }
 
     /// When began what this record says took `duration_ms`.
@@ -273,7 +280,7 @@ impl Arrival<'_> {
         &mut self,
         first_sight: Reserved,
         kind: ExecutionKind,
-        query: Query,
+        told: Told,
         duration_ms: f64,
     ) -> Execution {
         let record = self.record;
@@ -281,7 +288,7 @@ impl Arrival<'_> {
         Execution {
             id: first_sight.id,
             server_id: self.server_id,
-            query,
+            query: told.query,
             started_at: self.began(duration_ms),
             position: record.position,
             kind,
@@ -299,6 +306,8 @@ impl Arrival<'_> {
             parent_id: None,
             call_site: None,
             nested_count: first_sight.nested_count,
+            tags: told.tags,
+            logged: told.logged,
             server_query_id: None,
             plan_count: 0,
             open: true,

@@ -8,7 +8,7 @@ use super::{
     arrival::{Arrival, UNNAMED},
     call_site::{self, call_site},
     command,
-    query::{self, names},
+    query::names,
     session::{Reserved, Stage, TextHash, UNDECIDED_CAP},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
         plan::{Plan, PlanFormat},
     },
     plan::{self, ReadPlan},
-    statement::{normalize::normalize, redact},
+    statement::redact,
 };
 
 impl Arrival<'_> {
@@ -50,8 +50,8 @@ impl Arrival<'_> {
             began,
             nested_count: 0,
         };
-        let query = self.query_of(&read.query_text);
-        let mut execution = self.execution(first_sight, ExecutionKind::Nested, query, duration_ms);
+        let told = self.query_of(&read.query_text);
+        let mut execution = self.execution(first_sight, ExecutionKind::Nested, told, duration_ms);
         execution.parent_id = Some(parent_id);
         let context = self.record.context.as_deref().unwrap_or_default();
         execution.call_site = Some(call_site(&call_site::ENGLISH, context, &read.query_text));
@@ -75,11 +75,10 @@ impl Arrival<'_> {
                 self.make_room();
                 let began = self.began(duration_ms);
                 let first_sight = self.session.first_sight(self.record, began);
-                let normalized = normalize(&read.query_text);
-                let statement_count = normalized.statement_count;
-                let query = query::of_normalized(self.server_id, self.record, normalized);
+                let told = self.query_of(&read.query_text);
+                let statement_count = told.statement_count;
                 let execution =
-                    self.execution(first_sight, ExecutionKind::PlanOnly, query, duration_ms);
+                    self.execution(first_sight, ExecutionKind::PlanOnly, told, duration_ms);
                 let open = self.open(execution, Stage::PlanFirst, text, UNNAMED);
                 open.statement_count = statement_count;
                 open.prepared = prepared;

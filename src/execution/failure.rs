@@ -70,9 +70,9 @@ impl Arrival<'_> {
             Some(index) => index,
             None => {
                 self.session.close_before_next(self.events);
-                let query = query::of_failed(self.server_id, record, text);
+                let told = query::of_failed(self.config, self.server_id, record, text);
                 let ran_ms = ran_ms.unwrap_or_default();
-                let execution = self.execution(first_sight, ExecutionKind::Failed, query, ran_ms);
+                let execution = self.execution(first_sight, ExecutionKind::Failed, told, ran_ms);
                 self.open(execution, Stage::Executed, hash, UNNAMED);
                 self.session.open.len() - 1
             }

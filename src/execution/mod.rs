@@ -12,6 +12,7 @@ mod context;
 mod failure;
 mod pairing;
 mod query;
+mod readable;
 mod session;
 mod shown;
 mod state;
@@ -19,10 +20,31 @@ mod state;
 pub use pairing::Pairing;
 pub use state::Error;
 
-use crate::model::{
-    accounting::Accounting,
-    execution::{CapturedPlan, Execution},
+use crate::{
+    model::{
+        accounting::Accounting,
+        execution::{CapturedPlan, Execution},
+    },
+    statement::lexer::Backslash,
 };
+
+/// What is kept of statements beside the query, and how their strings are read.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Config {
+    pub literals: Literals,
+    /// Keys of the tags in statements' comments that are kept; none by default, because whoever writes a comment chooses what stands there.
+    pub query_tags: Vec<String>,
+    /// What a backslash is in `'…'` on the monitored servers.
+    pub backslash: Backslash,
+}
+
+/// Whether executions keep the statement and its parameters as they were logged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Literals {
+    #[default]
+    Redact,
+    Keep,
+}
 
 /// What a stretch of log gave. Each execution occurs at most once.
 #[derive(Debug, Clone, PartialEq, Default)]

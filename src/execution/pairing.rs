@@ -1,11 +1,14 @@
 //! Which log records are one execution: every record of a server goes through [`Pairing::push`] in log order.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    Events,
+    Config, Events,
     arrival::{Arrival, began},
     session::Session,
     shown::Shown,
@@ -46,6 +49,7 @@ impl SessionKey {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pairing {
     pub(super) server_id: ServerId,
+    pub(super) config: Arc<Config>,
     pub(super) sessions: HashMap<SessionKey, Session>,
     pub(super) shown: Shown,
     /// Log time of the last record. Not the newest: after a clock that ran ahead every session would look silent until time has caught up.
@@ -58,10 +62,19 @@ impl Pairing {
     pub fn new(server_id: ServerId) -> Self {
         Self {
             server_id,
+            config: Arc::default(),
             sessions: HashMap::new(),
             shown: Shown::default(),
             last: None,
             provisional: BTreeMap::new(),
+        }
+    }
+
+    /// The same with another configuration than the default.
+    pub fn with_config(self, config: Config) -> Self {
+        Self {
+            config: Arc::new(config),
+            ..self
         }
     }
 
@@ -89,6 +102,7 @@ impl Pairing {
         Arrival {
             server_id: self.server_id,
             shown: self.shown,
+            config: &self.config,
             record,
             session: &mut session,
             events,
@@ -138,6 +152,7 @@ impl Pairing {
             .collect();
         let mut scratch = Self {
             shown: self.shown,
+            config: Arc::clone(&self.config),
             ..Self::new(self.server_id)
         };
         scratch
@@ -206,10 +221,13 @@ pub(super) mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
     use super::*;
-    use crate::model::{
-        execution::Execution,
-        position::Position,
-        record::{RecordFlags, Severity, SqlState},
+    use crate::{
+        execution::Literals,
+        model::{
+            execution::Execution,
+            position::Position,
+            record::{RecordFlags, Severity, SqlState},
+        },
     };
 
     const SERVER: ServerId = ServerId(1);
@@ -387,7 +405,7 @@ pub(super) mod tests {
                 "PLAN prepare p(int) as select a",
                 "PREPARED duration: 2.000 ms  statement: execute p(7) | prepare p(int) as select a",
             ],
-            &["Statement prepare p(int) as select a | 2 parse - bind - plans 1"],
+            &["Statement prepare $1 (int) as select a | 2 parse - bind - plans 1"],
         );
     }
 
@@ -488,7 +506,7 @@ pub(super) mod tests {
                 &format!("PLAN {prepare}"),
                 "duration: 2.000 ms  statement: execute p(7)",
             ],
-            &["Statement prepare p(int) as select a | 2 parse - bind - plans 1"],
+            &["Statement prepare $1 (int) as select a | 2 parse - bind - plans 1"],
         );
         check(
             &[
@@ -505,7 +523,7 @@ pub(super) mod tests {
                 "duration: 2.000 ms  statement: execute other(7)",
             ],
             &[
-                "Nested prepare p(int) as select a | 1 parse - bind - plans 1 nested",
+                "Nested prepare $1 (int) as select a | 1 parse - bind - plans 1 nested",
                 "Statement execute other($1) | 2 parse - bind - plans 0",
             ],
         );
@@ -515,7 +533,7 @@ pub(super) mod tests {
                 &format!("PLAN {prepare}"),
                 "duration: 2.000 ms",
             ],
-            &["Statement prepare p(int) as select a | 2 parse - bind - plans 1"],
+            &["Statement prepare $1 (int) as select a | 2 parse - bind - plans 1"],
         );
     }
 
@@ -524,7 +542,7 @@ pub(super) mod tests {
         let declare = "declare c cursor for select a";
         let plan = format!("PLAN {declare}");
         let declared = format!("duration: 0.100 ms  statement: {declare}");
-        let fetched = "Statement fetch $1 from c | 3 parse - bind - plans 0";
+        let fetched = "Statement fetch $1 from $2 | 3 parse - bind - plans 0";
         check(
             &[
                 &declared,
@@ -533,7 +551,7 @@ pub(super) mod tests {
                 "duration: 0.010 ms  statement: commit",
             ],
             &[
-                "Statement declare c cursor for select a | 1 parse - bind - plans 1",
+                "Statement declare $1 cursor for select a | 1 parse - bind - plans 1",
                 fetched,
                 "Statement commit | 0.01 parse - bind - plans 0",
             ],
@@ -547,8 +565,8 @@ pub(super) mod tests {
             ],
             &[
                 fetched,
-                "PlanOnly declare c cursor for select a | 1 parse - bind - plans 1",
-                "Statement close c | 2 parse - bind - plans 0",
+                "PlanOnly declare $1 cursor for select a | 1 parse - bind - plans 1",
+                "Statement close $1 | 2 parse - bind - plans 0",
             ],
         );
         let whole = "begin; declare c cursor for select a; fetch 1 from c; commit";
@@ -808,6 +826,89 @@ pub(super) mod tests {
             .map(|e| e.query.normalized_sql.as_str())
             .collect();
         assert_eq!(texts, ["select …", "select …"]);
+    }
+
+    /// What the configuration keeps of each record's statement: tags, text, parameters.
+    fn kept(config: Config, lines: &[LogRecord]) -> Vec<String> {
+        let mut pairing = Pairing::new(SERVER).with_config(config);
+        let mut events = Events::default();
+        for record in lines {
+            pairing.push(record, &mut events);
+        }
+        pairing.finish(&mut events);
+        let show = |execution: &Execution| {
+            let logged = execution
+                .logged
+                .clone()
+                .map(|l| (l.statement, l.parameters));
+            format!("{:?} {logged:?}", execution.tags)
+        };
+        events.executions.iter().map(show).collect()
+    }
+
+    #[test]
+    fn literals_and_tags_are_kept_where_the_configuration_says_so() {
+        let mut bound = line(
+            1,
+            "duration: 1.000 ms  execute s1: select $1 /*route='r',user='u'*/",
+        );
+        bound.detail = Some("Parameters: $1 = 'it''s', $2 = NULL".to_owned());
+        let mut prepared = line(
+            9_002,
+            "PREPARED duration: 2.000 ms  statement: execute p(7) | prepare p(int) as select a",
+        );
+        prepared.process_id = Some(8);
+        let lines = [
+            line(0, "PLAN select $1 /*route='r',user='u'*/"),
+            bound,
+            line(
+                2,
+                "duration: 1.000 ms  statement: alter role a password 'x'",
+            ),
+            line(3, "ERROR select 1/0 as \"it's\""),
+            prepared,
+        ];
+        assert_eq!(kept(Config::default(), &lines), ["[] None"; 4]);
+        let keep = Config {
+            literals: Literals::Keep,
+            query_tags: vec!["route".to_owned()],
+            ..Config::default()
+        };
+        assert_eq!(
+            kept(keep, &lines),
+            [
+                r#"[("route", "r")] Some(("select $1 /*route='r',user='u'*/", Some("$1 = 'it''s', $2 = NULL")))"#,
+                r#"[] Some(("alter role a password $1", None))"#,
+                r#"[] Some(("select 1/0 as \"it's\"", None))"#,
+                r#"[] Some(("execute p(7)", None))"#,
+            ]
+        );
+    }
+
+    #[test]
+    fn long_statements_are_cut() {
+        let literal = "é".repeat(50_000);
+        let text = format!("duration: 1.000 ms  statement: select '{literal}'");
+        let keep = Config {
+            literals: Literals::Keep,
+            ..Config::default()
+        };
+        let found = kept(keep, &[line(0, &text)]);
+        assert_eq!(
+            found,
+            [format!(
+                "[] Some((\"select '{} …\", None))",
+                "é".repeat(32_764)
+            )]
+        );
+
+        let columns = "a, ".repeat(50_000);
+        let events = finished(&[&format!(
+            "duration: 1.000 ms  statement: select {columns} b"
+        )]);
+        let query = &events.executions[0].query;
+        assert!(query.is_cut());
+        assert_eq!(query.normalized_sql.len(), 64 * 1024 + " …".len());
     }
 
     #[test]

@@ -8,11 +8,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Events, shown::Shown};
+use super::{Events, query::Told, shown::Shown};
 use crate::{
     model::{
         execution::{Execution, ExecutionId, ExecutionKind},
-        query::Query,
         record::LogRecord,
     },
     statement::message::Name,
@@ -119,7 +118,7 @@ pub(super) struct Parsed {
 /// A statement whose end is logged, or that log_statement printed before a bare duration.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct LoggedStatement {
-    pub(super) query: Query,
+    pub(super) told: Told,
     pub(super) text: TextHash,
     pub(super) kind: ExecutionKind,
     pub(super) name: String,

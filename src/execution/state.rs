@@ -3,13 +3,17 @@
 //! Open executions are rows of the store; here stands what finds their other half (the hash of their text, names and ids) and what whole
 //! records have told of them so far: a preview of a record that isn't may have told the row more. Nothing in it is a literal.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
     pairing::{Pairing, SessionKey},
+    query::Told,
     session::{LoggedStatement, Open, Parsed, Reserved, Running, Session, Stage, TextHash},
     shown::Shown,
 };
@@ -137,6 +141,7 @@ impl Pairing {
             .collect();
         Ok(Self {
             server_id,
+            config: Arc::default(),
             last: saved
                 .last_us
                 .and_then(|us| Timestamp::from_microsecond(us).ok()),
@@ -195,8 +200,8 @@ fn save_session(key: &SessionKey, session: &Session) -> SavedSession {
             })
             .collect(),
         logged: session.logged.as_ref().map(|logged| SavedLogged {
-            database_name: logged.query.database_name.clone(),
-            normalized_sql: logged.query.normalized_sql.clone(),
+            database_name: logged.told.query.database_name.clone(),
+            normalized_sql: logged.told.query.normalized_sql.clone(),
             text: logged.text.0,
             execute: logged.kind == ExecutionKind::Execute,
             name: logged.name.clone(),
@@ -298,7 +303,13 @@ fn restore_session(
             })
             .collect(),
         logged: saved.logged.map(|logged| LoggedStatement {
-            query: Query::new(server_id, &logged.database_name, logged.normalized_sql),
+            // Its literals were not saved, whatever the configuration: they would stand in a column that is not for them.
+            told: Told {
+                query: Query::new(server_id, &logged.database_name, logged.normalized_sql),
+                statement_count: 1,
+                tags: Vec::new(),
+                logged: None,
+            },
             text: TextHash(logged.text),
             kind: if logged.execute {
                 ExecutionKind::Execute

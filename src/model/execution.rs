@@ -67,7 +67,17 @@ pub struct CallSite {
     pub depth: u32,
 }
 
-/// One run of a statement. Holds no literal.
+/// A statement as it was logged, literals and all. Both texts end in [`CUT`] where they were longer than what is kept.
+///
+/// [`CUT`]: super::query::CUT
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedText {
+    pub statement: String,
+    /// `$1 = 'a', $2 = NULL`, as the server prints them; `None` where it has printed none.
+    pub parameters: Option<String>,
+}
+
+/// One run of a statement. Holds no literal, except in `logged`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Execution {
     pub id: ExecutionId,
@@ -99,6 +109,10 @@ pub struct Execution {
     pub call_site: Option<CallSite>,
     /// How many nested executions with a plan it has run, at any depth. Its id is their `parent_id`.
     pub nested_count: u32,
+    /// Tags that the statement's comments carry, of those that are kept.
+    pub tags: Vec<(String, String)>,
+    /// Only where literals are kept.
+    pub logged: Option<LoggedText>,
     /// The server's own query identifier.
     pub server_query_id: Option<i64>,
     /// How many plans of it have been captured.

@@ -45,5 +45,5 @@ impl Query {
     }
 }
 
-/// Marks a normalized statement that is not whole. Normalized SQL itself never ends in it: outside of quotes it is no SQL.
-const CUT: &str = " …";
+/// Marks a statement that is not whole. Normalized SQL itself never ends in it: outside of quotes it is no SQL.
+pub const CUT: &str = " …";

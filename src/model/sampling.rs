@@ -92,6 +92,8 @@ mod tests {
             parent_id: None,
             call_site: None,
             nested_count: 0,
+            tags: Vec::new(),
+            logged: None,
             server_query_id: None,
             plan_count,
             open: false,

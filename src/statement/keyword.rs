@@ -3,7 +3,6 @@
 /// What a word does to the tokens after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Keyword {
-    Alter,
     Array,
     As,
     Atomic,
@@ -13,9 +12,14 @@ pub(super) enum Keyword {
     Cast,
     /// Begins a part of a query, and so ends an ORDER BY or GROUP BY list.
     Clause,
-    /// TRUE, FALSE, NULL: constants that are kept.
+    /// AND, OR, THEN and the like: an expression comes after it, which may be a constant.
+    Connective,
+    /// TRUE, FALSE, NULL.
     Constant,
     Default,
+    Distinct,
+    /// The ON of DISTINCT ON, whose list may hold columns' numbers.
+    DistinctOn,
     End,
     Group,
     In,
@@ -27,6 +31,7 @@ pub(super) enum Keyword {
     /// ROLLUP, CUBE, GROUPING SETS.
     Sets,
     To,
+    Uescape,
     Values,
     /// Any other word.
     Other,
@@ -35,7 +40,6 @@ pub(super) enum Keyword {
 impl Keyword {
     pub(super) fn of(word: &str) -> Self {
         match &*Lowered::of(word) {
-            b"alter" => Self::Alter,
             b"array" => Self::Array,
             b"as" => Self::As,
             b"atomic" => Self::Atomic,
@@ -49,20 +53,24 @@ impl Keyword {
             }
             b"true" | b"false" | b"null" => Self::Constant,
             b"default" => Self::Default,
+            b"distinct" => Self::Distinct,
             b"end" => Self::End,
             b"group" => Self::Group,
             b"in" => Self::In,
-            b"absolute" | b"all" | b"and" | b"backward" | b"between" | b"check" | b"conflict"
-            | b"distinct" | b"else" | b"exists" | b"filter" | b"forward" | b"from" | b"ilike"
-            | b"increment" | b"is" | b"join" | b"key" | b"lateral" | b"like" | b"materialized"
-            | b"maxvalue" | b"minvalue" | b"move" | b"not" | b"on" | b"only" | b"options"
-            | b"or" | b"over" | b"relative" | b"similar" | b"then" | b"unique" | b"using"
-            | b"when" | b"with" | b"zone" => Self::Operand,
+            b"and" | b"between" | b"else" | b"ilike" | b"like" | b"or" | b"then" | b"when" => {
+                Self::Connective
+            }
+            b"absolute" | b"all" | b"backward" | b"check" | b"conflict" | b"exists" | b"filter"
+            | b"forward" | b"from" | b"increment" | b"is" | b"join" | b"key" | b"lateral"
+            | b"materialized" | b"maxvalue" | b"minvalue" | b"move" | b"not" | b"on" | b"only"
+            | b"options" | b"over" | b"relative" | b"similar" | b"unique" | b"using" | b"with"
+            | b"zone" => Self::Operand,
             b"order" => Self::Order,
             b"row" => Self::Row,
             b"set" => Self::Set,
             b"cube" | b"rollup" | b"sets" => Self::Sets,
             b"to" => Self::To,
+            b"uescape" => Self::Uescape,
             b"values" => Self::Values,
             _ => Self::Other,
         }
@@ -72,8 +80,22 @@ impl Keyword {
     pub(super) fn starts_expression(self) -> bool {
         matches!(
             self,
-            Self::As | Self::By | Self::Case | Self::Clause | Self::In | Self::Operand | Self::To
+            Self::As
+                | Self::By
+                | Self::Case
+                | Self::Clause
+                | Self::Connective
+                | Self::Distinct
+                | Self::DistinctOn
+                | Self::In
+                | Self::Operand
+                | Self::To
         )
+    }
+
+    /// TRUE, FALSE or NULL after it is a value.
+    pub(super) fn precedes_value(self) -> bool {
+        matches!(self, Self::Case | Self::Clause | Self::Connective)
     }
 
     /// A parenthesis after it is not that of a function's arguments.

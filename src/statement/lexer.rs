@@ -2,7 +2,7 @@
 //!
 //! Any text comes in: a statement, a condition of a plan, half a statement, garbage. Out come tokens that cover every byte once, in time
 //! linear in the text. There is no grammar above the tokens: the lexer doesn't know a keyword from a name.
-//! `standard_conforming_strings` is taken to be on, as it is since 9.1: a log doesn't show it.
+//! A log doesn't show `standard_conforming_strings`: the caller says what a backslash in `'…'` is.
 
 use memchr::{memchr, memchr2, memmem};
 use nom::{
@@ -56,18 +56,36 @@ impl Token<'_> {
     }
 }
 
-/// The tokens of `sql`; their texts joined are `sql`.
+/// What a backslash is in a string that no letter stands before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Backslash {
+    /// A character like any other, as in the SQL standard and in every PostgreSQL since 9.1.
+    #[default]
+    Plain,
+    /// It takes the next character with it: the server runs with `standard_conforming_strings = off`.
+    Escapes,
+}
+
+/// The tokens of `sql` as a server with standard strings reads them; their texts joined are `sql`.
 pub fn tokens(sql: &str) -> impl Iterator<Item = Token<'_>> {
+    tokens_with(sql, Backslash::Plain)
+}
+
+/// The tokens of `sql`; their texts joined are `sql`.
+pub fn tokens_with(sql: &str, backslash: Backslash) -> impl Iterator<Item = Token<'_>> {
     let mut rest = sql;
+    let mut continuation = Continuation::None;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
+        let escapes = backslash == Backslash::Escapes || continuation == Continuation::Escapes;
         let (after, (kind, terminated)) =
-            token(rest.as_bytes()).expect("a token begins at every byte");
+            token(rest.as_bytes(), escapes).expect("a token begins at every byte");
         // Tokens end at ASCII bytes or at the end: every byte above 0x7F belongs to a word or to something quoted.
         let (text, tail) = rest.split_at(rest.len() - after.len());
         rest = tail;
+        continuation = continuation.after(kind, text);
         Some(Token {
             kind,
             text,
@@ -76,11 +94,40 @@ pub fn tokens(sql: &str) -> impl Iterator<Item = Token<'_>> {
     })
 }
 
+/// Manual, 4.1.2.1 and 4.1.2.2: a string that stands on a later line after nothing but white space goes on with the one before it, so that
+/// after `E'…'` its backslashes are escapes too.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Continuation {
+    None,
+    /// An escape string has ended, on the same line.
+    SameLine,
+    /// A string that comes here goes on with the escape string.
+    Escapes,
+}
+
+impl Continuation {
+    fn after(self, kind: TokenKind, text: &str) -> Self {
+        match kind {
+            TokenKind::String if text.starts_with(['e', 'E']) || self == Self::Escapes => {
+                Self::SameLine
+            }
+            TokenKind::Whitespace if self == Self::SameLine && text.contains(['\n', '\r']) => {
+                Self::Escapes
+            }
+            TokenKind::Whitespace => self,
+            TokenKind::Comment if text.starts_with("--") => self,
+            _ => Self::None,
+        }
+    }
+}
+
 type Input<'a> = &'a [u8];
 type Lexed<'a, T> = IResult<Input<'a>, T, ()>;
 
 /// token := whitespace | comment | quoted | number | parameter | word | operator | punctuation | other
-fn token(input: Input<'_>) -> Lexed<'_, (TokenKind, bool)> {
+///
+/// `escapes`: a backslash in a string without a letter before it takes the next character with it.
+fn token(input: Input<'_>, escapes: bool) -> Lexed<'_, (TokenKind, bool)> {
     use TokenKind::*;
     let whole = |kind| (kind, true);
     let (Some(first), second) = (input.first(), input.get(1)) else {
@@ -92,9 +139,15 @@ fn token(input: Input<'_>) -> Lexed<'_, (TokenKind, bool)> {
         }
         (b'-', Some(b'-')) => value(whole(Comment), line_comment).parse(input),
         (b'/', Some(b'*')) => map(block_comment, |end| (Comment, end)).parse(input),
+        (b'\'', _) if escapes => map(escape_quoted, |end| (String, end)).parse(input),
         (b'\'', _) => map(plain_quoted, |end| (String, end)).parse(input),
         (b'"', _) => map(plain_quoted, |end| (QuotedIdentifier, end)).parse(input),
-        (b'e' | b'E', Some(b'\'')) => map(escape_string, |end| (String, end)).parse(input),
+        (b'e' | b'E', Some(b'\'')) => {
+            map(preceded(take(1usize), escape_quoted), |end| (String, end)).parse(input)
+        }
+        (b'n' | b'N', Some(b'\'')) if escapes => {
+            map(preceded(take(1usize), escape_quoted), |end| (String, end)).parse(input)
+        }
         (b'n' | b'N' | b'b' | b'B' | b'x' | b'X', Some(b'\'')) => {
             map(preceded(take(1usize), plain_quoted), |end| (String, end)).parse(input)
         }
@@ -200,9 +253,9 @@ fn plain_quoted(input: Input<'_>) -> Lexed<'_, bool> {
     Ok((&[], false))
 }
 
-/// 4.1.2.2: `E'…'`, where a backslash takes the next character with it. Gives whether it ends.
-fn escape_string(input: Input<'_>) -> Lexed<'_, bool> {
-    let (mut rest, _) = tag_no_case("e'").parse(input)?;
+/// 4.1.2.2: the `'…'` of `E'…'`, where a backslash takes the next character with it. Gives whether it ends.
+fn escape_quoted(input: Input<'_>) -> Lexed<'_, bool> {
+    let (mut rest, _) = tag("'").parse(input)?;
     while let Some(at) = memchr2(b'\'', b'\\', rest) {
         let here = rest.get(at..).unwrap_or_default();
         match here {
@@ -320,6 +373,8 @@ fn operator(input: Input<'_>) -> Lexed<'_, Input<'_>> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
     use super::{TokenKind::*, *};
     use proptest::prelude::*;
 
@@ -365,6 +420,44 @@ mod tests {
             r#""a""b" "c"#,
             &[(QuotedIdentifier, r#""a""b""#), (QuotedIdentifier, "\"c~")],
         );
+    }
+
+    #[test]
+    fn strings_that_go_on_in_the_next_line() {
+        check(
+            "E'a' -- x\n'it\\'s' 'b\\'",
+            &[
+                (String, "E'a'"),
+                (Comment, "-- x"),
+                (String, r"'it\'s'"),
+                (String, r"'b\'"),
+            ],
+        );
+        check(
+            "e'a'\n'b'\n'c\\''",
+            &[(String, "e'a'"), (String, "'b'"), (String, r"'c\''")],
+        );
+        for sql in [
+            "E'a' 'b\\'",
+            "E'a'\n, 'b\\'",
+            "'a'\n'b\\'",
+            "E'a'\n/**/'b\\'",
+        ] {
+            assert!(tokens(sql).all(|token| token.terminated), "{sql}");
+        }
+    }
+
+    #[test]
+    fn strings_of_a_server_with_backslash_escapes() {
+        for (sql, expected) in [
+            (r"'it\'s' x", r"'it\'s'"),
+            (r"N'it\'s' x", r"N'it\'s'"),
+            (r"'it''s \\' x", r"'it''s \\'"),
+            (r"B'1' '\''", "B'1'"),
+        ] {
+            let first = tokens_with(sql, Backslash::Escapes).next().unwrap();
+            assert_eq!((first.kind, first.text), (String, expected));
+        }
     }
 
     #[test]
@@ -493,8 +586,12 @@ mod tests {
     proptest! {
         #[test]
         fn every_byte_is_in_one_token(sql in ".*|[-a-zA-Z0-9$'\"/*+.:;()eEuU&\\\\ \\n\u{e9}]*") {
-            let joined: std::string::String = tokens(&sql).map(|token| token.text).collect();
-            prop_assert_eq!(joined, sql);
+            for backslash in [Backslash::Plain, Backslash::Escapes] {
+                let tokens: Vec<_> = tokens_with(&sql, backslash).collect();
+                let joined: std::string::String = tokens.iter().map(|token| token.text).collect();
+                prop_assert_eq!(&joined, &sql);
+                prop_assert!(tokens.iter().all(|token| !token.text.is_empty()));
+            }
         }
     }
 }

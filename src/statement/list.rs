@@ -84,11 +84,13 @@ impl Writer {
             Last::Word(Keyword::Values) | Last::Comma if rows => Inside::Row,
             _ => Inside::Anything,
         };
-        let ordinals = self.frame().ordinals
-            && matches!(
-                self.output.last(),
-                Last::Word(Keyword::By | Keyword::Sets) | Last::Comma | Last::Open
-            );
+        let ordinals = match self.output.last() {
+            Last::Word(Keyword::DistinctOn) => true,
+            Last::Word(Keyword::By | Keyword::Sets) | Last::Comma | Last::Open => {
+                self.frame().ordinals
+            }
+            _ => false,
+        };
         self.put("(", Last::Open);
         self.open(Frame::new(inside, ordinals));
     }

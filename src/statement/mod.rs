@@ -7,6 +7,7 @@
 
 mod catalog;
 pub mod context;
+pub mod credential;
 pub mod failure;
 mod keyword;
 pub mod lexer;
@@ -16,6 +17,8 @@ pub mod normalize;
 mod output;
 pub mod parameters;
 pub mod redact;
+pub mod tags;
 mod template;
 mod type_modifier;
+mod utility;
 mod writer;

@@ -2,7 +2,7 @@
 //!
 //! A DETAIL text comes in; its parts go out, borrowed. The values are for counting and redaction only: they are literals.
 
-use std::sync::LazyLock;
+use std::{fmt, sync::LazyLock};
 
 use nom::{
     Finish, IResult, Parser,
@@ -34,6 +34,16 @@ pub struct Parameter<'a> {
     pub number: u32,
     /// Between the quotes, with quotes within still doubled; `None` for NULL. Ends in `...` where `log_parameter_max_length` cut it.
     pub value: Option<&'a str>,
+}
+
+/// As the server prints it.
+impl fmt::Display for Parameter<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.value {
+            Some(value) => write!(f, "${} = '{value}'", self.number),
+            None => write!(f, "${} = NULL", self.number),
+        }
+    }
 }
 
 /// Reads a DETAIL, in any language; `None` where it is about something else or a parameter can't be read.

@@ -4,7 +4,7 @@
 //! place of each literal: `((email)::text = ?::text)`. Parameters, casts, type modifiers and the numbers of subplans are kept.
 
 use super::{
-    lexer::{Token, TokenKind, tokens},
+    lexer::{Backslash, Token, TokenKind, tokens, tokens_with},
     type_modifier::TypePosition,
 };
 
@@ -23,7 +23,8 @@ pub fn expression(condition: &str) -> String {
         }
         last = Some(token);
     }
-    let cut = open_quote(condition, last.as_ref()).and_then(|at| condition.get(..at));
+    let cut =
+        open_quote(condition, Backslash::Plain, last.as_ref()).and_then(|at| condition.get(..at));
     match cut {
         Some(readable) => expression(readable) + "?",
         None => redacted,
@@ -61,10 +62,14 @@ fn literals(sql: &str) -> impl Iterator<Item = (Token<'_>, bool)> {
 
 /// Where quotes stop being readable, if the `last` token of `sql` is a quote that is never closed: at the first string, and if it is a
 /// quoted identifier that stays open, at the first of these too.
-pub(super) fn open_quote(sql: &str, last: Option<&Token<'_>>) -> Option<usize> {
+pub(super) fn open_quote(
+    sql: &str,
+    backslash: Backslash,
+    last: Option<&Token<'_>>,
+) -> Option<usize> {
     let open = last.filter(|token| !token.terminated && token.kind != TokenKind::Comment)?;
     let mut at = 0;
-    for token in tokens(sql) {
+    for token in tokens_with(sql, backslash) {
         if matches!(token.kind, TokenKind::String | TokenKind::DollarString)
             || token.kind == open.kind
         {

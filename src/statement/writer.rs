@@ -10,6 +10,7 @@ use super::{
     normalize::parameter_number,
     output::{Last, Output},
     type_modifier::TypePosition,
+    utility::{Treatment, Utility},
 };
 
 pub(super) struct Writer {
@@ -26,22 +27,11 @@ pub(super) struct Writer {
     statement: Option<Statement>,
 }
 
+#[derive(Default)]
 struct Statement {
-    /// It begins with SET or ALTER, so that SET assigns a setting in it.
-    assigns_settings: bool,
-    setting: Setting,
+    utility: Utility,
     /// `BEGIN ATOMIC` and `CASE` that wait for their END; semicolons in there don't end the statement.
     atomic_depth: u32,
-}
-
-/// `SET name { = | TO } value, …`
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Setting {
-    None,
-    Name,
-    Value,
-    /// The value is masked: the rest of the statement isn't written.
-    Masked,
 }
 
 impl Writer {
@@ -69,7 +59,7 @@ impl Writer {
     /// A literal in place of the rest of a text whose quotes don't close.
     pub(super) fn open_literal(&mut self) {
         self.begin_statement();
-        if self.statement().setting != Setting::Masked {
+        if !self.statement().utility.is_masked() {
             self.literal(Last::String);
         }
     }
@@ -82,8 +72,12 @@ impl Writer {
             return;
         }
         self.begin_statement();
-        if self.masks_setting(token) {
-            return;
+        let at_top_level = self.at_top_level();
+        match self.statement().utility.take(token, at_top_level) {
+            Treatment::AsUsual => {}
+            Treatment::Value if token.kind == TokenKind::Parameter => return self.parameter(token),
+            Treatment::Value => return self.literal(Last::String),
+            Treatment::Dropped => return,
         }
         self.type_position = self.type_position.after(token);
         let row_may_follow = token.is(",") || (token.is("(") && self.output.last() == Last::Comma);
@@ -144,43 +138,20 @@ impl Writer {
         self.type_position = TypePosition::Elsewhere;
         self.frames.clear();
         self.frames.push(Frame::new(Inside::Anything, false));
-        self.statement = Some(Statement {
-            assigns_settings: false,
-            setting: Setting::None,
-            atomic_depth: 0,
-        });
-    }
-
-    /// Manual, SET and ALTER SYSTEM: the value of a setting is a list of words and literals, which may be a secret or a tenant's name.
-    fn masks_setting(&mut self, token: &Token<'_>) -> bool {
-        match self.statement().setting {
-            Setting::Masked => true,
-            Setting::Value if Keyword::of(token.text) == Keyword::Default => {
-                self.statement().setting = Setting::None;
-                false
-            }
-            Setting::Value => {
-                self.statement().setting = Setting::Masked;
-                match token.kind {
-                    TokenKind::Parameter => self.parameter(token),
-                    _ => self.literal(Last::String),
-                }
-                true
-            }
-            Setting::Name | Setting::None => false,
-        }
-    }
-
-    fn setting_follows(&mut self) {
-        if self.at_top_level() && self.statement().setting == Setting::Name {
-            self.statement().setting = Setting::Value;
-        }
+        self.statement = Some(Statement::default());
     }
 
     fn word(&mut self, token: &Token<'_>, next: Option<&Token<'_>>) {
-        let keyword = Keyword::of(token.text);
-        let at_top_level = self.at_top_level();
+        let keyword = match self.output.last() {
+            Last::Word(Keyword::Distinct) if token.text.eq_ignore_ascii_case("on") => {
+                Keyword::DistinctOn
+            }
+            _ => Keyword::of(token.text),
+        };
         match keyword {
+            // The escape character of the string before it is part of the literal (manual, 4.1.2.3).
+            Keyword::Uescape if self.output.last() == Last::String => return,
+            Keyword::Constant if self.is_value(next) => return self.literal(Last::Value),
             Keyword::By => {
                 let lists = matches!(
                     self.output.last(),
@@ -195,10 +166,6 @@ impl Writer {
             Keyword::As if self.frame().inside == Inside::Cast => {
                 self.type_position = TypePosition::Before;
             }
-            Keyword::Alter | Keyword::Set if self.output.last() == Last::Nothing => {
-                self.statement().assigns_settings = true;
-            }
-            Keyword::To => self.setting_follows(),
             Keyword::Atomic if self.output.last() == Last::Word(Keyword::Begin) => {
                 self.statement().atomic_depth += 1;
             }
@@ -211,9 +178,6 @@ impl Writer {
             }
             _ => {}
         }
-        if keyword == Keyword::Set && at_top_level && self.statement().assigns_settings {
-            self.statement().setting = Setting::Name;
-        }
         match keyword {
             Keyword::Constant | Keyword::Default => self.frame().element = true,
             Keyword::Array | Keyword::Cast | Keyword::Row => {}
@@ -222,13 +186,29 @@ impl Writer {
         self.put_word(token.text, keyword);
     }
 
+    /// Whether TRUE, FALSE or NULL is a value here, and not part of `IS NULL`, `NOT NULL`, `SET NULL`, `ON true`, `NULL ON NULL`,
+    /// `HEADER true` or `NULL 'x'`.
+    fn is_value(&self, next: Option<&Token<'_>>) -> bool {
+        let follows_operand = match self.output.last() {
+            Last::Word(keyword) => keyword.precedes_value(),
+            Last::Operator | Last::Open | Last::OpenBracket | Last::Comma => true,
+            _ => false,
+        };
+        let names_option = next.is_some_and(|next| {
+            use TokenKind::{DollarString, Parameter, String};
+            matches!(next.kind, String | DollarString | Parameter)
+                || next.text.eq_ignore_ascii_case("on")
+        });
+        follows_operand && !names_option && self.type_position != TypePosition::Modifiers
+    }
+
     fn not_constant_outside_type(&mut self) {
         if self.type_position == TypePosition::Elsewhere {
             self.frame().constant = false;
         }
     }
 
-    /// Type modifiers are no literals, and an integer in an ORDER BY or GROUP BY list is a column's number.
+    /// Type modifiers are no literals, and an integer in an ORDER BY, GROUP BY or DISTINCT ON list is a column's number.
     fn keeps_number(&mut self, token: &Token<'_>, next: Option<&Token<'_>>) -> bool {
         if self.type_position == TypePosition::Modifiers {
             return true;
@@ -258,10 +238,9 @@ impl Writer {
         if !modifier {
             self.frame().constant = false;
         }
-        if token.is("=") {
-            self.setting_follows();
-        }
-        self.put(token.text, Last::Operator);
+        // One operator with two names (manual, 9.2 "Comparison Functions and Operators").
+        let text = if token.is("!=") { "<>" } else { token.text };
+        self.put(text, Last::Operator);
     }
 
     fn punctuation(&mut self, text: &str) {

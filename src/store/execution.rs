@@ -21,7 +21,7 @@ use super::{
     sql::{Sql, Value, grouped},
 };
 use crate::model::{
-    execution::{CallSite, DurationSource, Execution, ExecutionId, ExecutionKind},
+    execution::{CallSite, DurationSource, Execution, ExecutionId, ExecutionKind, LoggedText},
     finding::Analysis,
     position::{GenerationId, Position, ServerId},
     query::{Query, QueryId},
@@ -120,6 +120,9 @@ struct Row<'a> {
     call_depth: Option<i64>,
     nested_count: i64,
     weight: Option<f64>,
+    tags: Option<String>,
+    statement: Option<Cow<'a, str>>,
+    parameters: Option<Cow<'a, str>>,
 }
 
 /// A row with the text of its query.
@@ -177,7 +180,21 @@ fn row(execution: &Execution) -> Row<'_> {
             .map(|site| i64::from(site.depth)),
         nested_count: execution.nested_count.into(),
         weight: execution.weight,
+        tags: tags_json(&execution.tags),
+        statement: execution
+            .logged
+            .as_ref()
+            .map(|logged| text(&logged.statement)),
+        parameters: execution
+            .logged
+            .as_ref()
+            .and_then(|logged| optional_text(logged.parameters.as_ref())),
     }
+}
+
+fn tags_json(tags: &[(String, String)]) -> Option<String> {
+    let json = || serde_json::to_string(tags).expect("strings are JSON");
+    (!tags.is_empty()).then(json)
 }
 
 pub(super) fn execution(joined: JoinedRow) -> Result<Execution, Error> {
@@ -230,6 +247,14 @@ pub(super) fn execution(joined: JoinedRow) -> Result<Execution, Error> {
             })
             .transpose()?,
         nested_count: ordinal("executions.nested_count", row.nested_count)?,
+        tags: match row.tags {
+            Some(json) => known(serde_json::from_str(&json).ok(), "executions.tags", &json)?,
+            None => Vec::new(),
+        },
+        logged: row.statement.map(|statement| LoggedText {
+            statement: statement.into_owned(),
+            parameters: row.parameters.map(Cow::into_owned),
+        }),
         server_query_id: row.server_query_id,
         plan_count: ordinal("executions.plan_count", row.plan_count)?,
         open: row.open,

@@ -248,6 +248,8 @@ pub(super) fn execution(
         parent_id: None,
         call_site: None,
         nested_count: 0,
+        tags: Vec::new(),
+        logged: None,
         server_query_id: None,
         plan_count: 0,
         open: false,

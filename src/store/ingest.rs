@@ -251,7 +251,7 @@ mod tests {
     use crate::{
         model::{
             accounting::DurationKind,
-            execution::{CallSite, DurationSource, ExecutionKind},
+            execution::{CallSite, DurationSource, ExecutionKind, LoggedText},
             finding::{Rule, Severity},
             position::GapReason,
             record::SqlState,
@@ -285,6 +285,11 @@ mod tests {
         slow.nested_count = 4;
         slow.weight = Some(2.5);
         slow.server_query_id = Some(-1);
+        slow.tags = vec![("route".to_owned(), "/a?b='c'".to_owned())];
+        slow.logged = Some(LoggedText {
+            statement: "select 'é'".to_owned(),
+            parameters: Some("$1 = 'x'".to_owned()),
+        });
         slow.plan_count = 2;
         slow.time_assumed = true;
         let mut open = execution(server, "select $1", 1, 3.0);

@@ -111,6 +111,9 @@ diesel::table! {
         call_depth -> Nullable<BigInt>,
         nested_count -> BigInt,
         weight -> Nullable<Double>,
+        tags -> Nullable<Text>,
+        statement -> Nullable<Text>,
+        parameters -> Nullable<Text>,
     }
 }
 

@@ -22,14 +22,14 @@ fn slow_statement(second: u32, table: &str) -> String {
     )
 }
 
-fn answer(content: &Value) -> ResponseTemplate {
+pub(crate) fn answer(content: &Value) -> ResponseTemplate {
     ResponseTemplate::new(200).set_body_json(json!({
         "choices": [{ "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": content.to_string() } }],
         "usage": { "prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2 }
     }))
 }
 
-fn good_form() -> Value {
+pub(crate) fn good_form() -> Value {
     json!({
         "findings": ["f1"], "kind": "create_index", "schema": null, "table": "customers",
         "columns": [{ "name": "email", "order": "asc" }], "include": [], "setting": null,
@@ -45,7 +45,7 @@ struct Setup {
 }
 
 /// A `plantail` command that asks the model at `endpoint`.
-fn with_model(home: &Home, endpoint: &str, args: &[&str]) -> Command {
+pub(crate) fn with_model(home: &Home, endpoint: &str, args: &[&str]) -> Command {
     let mut command = home.command(args);
     command
         .env("PLANTAIL_ADVICE__PROVIDER", "openai-compatible")

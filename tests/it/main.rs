@@ -15,8 +15,12 @@ mod postgres;
 mod advice;
 // Wrong use: messages, exit codes, nothing half-written.
 mod bad_input;
+// Secrets planted everywhere on a real server come out nowhere.
+mod canary;
 // Statements run on a real server come out of GraphQL with their plans.
 mod end_to_end;
+// Which statements are one query, against pg_stat_statements.
+mod grouping;
 // kill -9 at any moment: nothing lost, nothing twice.
 mod kill;
 // Logs in other languages and encodings.

@@ -14,13 +14,25 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// A directory of its own with a store in it.
 pub(crate) struct Home {
     dir: tempfile::TempDir,
+    /// Configuration file of its commands.
+    config: Option<PathBuf>,
 }
 
 impl Home {
     pub(crate) fn new() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
+            config: None,
         }
+    }
+
+    /// The same with a configuration of that text.
+    pub(crate) fn configured(text: &str) -> Self {
+        let mut home = Self::new();
+        let path = home.path("plantail.toml");
+        std::fs::write(&path, text).unwrap();
+        home.config = Some(path);
+        home
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -47,6 +59,11 @@ impl Home {
             .args(args)
             .arg("--store")
             .arg(self.store_url())
+            .args(
+                self.config
+                    .iter()
+                    .flat_map(|path| [Path::new("--config"), path]),
+            )
             .current_dir(env!("CARGO_MANIFEST_DIR"));
         command
     }
@@ -61,8 +78,9 @@ impl Home {
         let output = self.run(args);
         assert!(
             output.status.success(),
-            "{args:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
+            "{args:?}: {}{}",
+            String::from_utf8_lossy(&output.stderr),
+            String::from_utf8_lossy(&output.stdout)
         );
         String::from_utf8(output.stdout).unwrap()
     }

@@ -129,28 +129,26 @@ impl Postgres {
 
     /// Runs pgbench with `script` in the extended or prepared protocol.
     pub(crate) fn pgbench(&self, protocol: &str, script: &str, transactions: u32) {
+        let transactions = transactions.to_string();
+        assert!(self.pgbench_with(protocol, script, &["-t", &transactions]));
+    }
+
+    /// The same with other options; gives whether every transaction ran.
+    pub(crate) fn pgbench_with(&self, protocol: &str, script: &str, options: &[&str]) -> bool {
         let file = self.dir.path().join("script.sql");
         fs::write(&file, script).unwrap();
-        let status = Command::new(self.bin.join("pgbench"))
-            .args([
-                "-n",
-                "-U",
-                "postgres",
-                "-M",
-                protocol,
-                "-t",
-                &transactions.to_string(),
-                "-f",
-            ])
+        Command::new(self.bin.join("pgbench"))
+            .args(["-n", "-U", "postgres", "-M", protocol, "-f"])
             .arg(&file)
+            .args(options)
             .arg("-h")
             .arg(self.dir.path())
             .arg("postgres")
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .status()
-            .unwrap();
-        assert!(status.success());
+            .unwrap()
+            .success()
     }
 
     fn tool(&self, name: &str, args: &[&str]) -> std::process::ExitStatus {
