@@ -21,8 +21,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{
-    advice, analysis, api, daemon, digest, execution, record, statement::lexer::Backslash, store,
-    tail, telemetry,
+    advice, analysis, api, daemon, digest, execution, model::position::LogFormat, record,
+    statement::lexer::Backslash, store, tail, telemetry,
 };
 
 mod sampling;
@@ -92,7 +92,9 @@ struct RawConfig {
 struct RawServer {
     name: String,
     paths: Vec<PathBuf>,
+    format: Option<String>,
     log_line_prefix: Option<String>,
+    syslog_ident: Option<String>,
     time_zone: Option<String>,
     log_min_duration_statement: Option<f64>,
     log_statement_sample_rate: Option<f64>,
@@ -258,13 +260,31 @@ fn server(raw: RawServer) -> Result<daemon::ServerConfig, Error> {
             })
         })
         .transpose()?;
+    let format = raw
+        .format
+        .map(|name| {
+            LogFormat::from_name(&name)
+                .ok_or_else(|| Error::value("servers.format", &name, &one_of_formats()))
+        })
+        .transpose()?;
     Ok(daemon::ServerConfig {
         name: raw.name,
         paths: raw.paths,
+        format,
         log_line_prefix: raw.log_line_prefix,
+        syslog_ident: raw.syslog_ident,
         time_zone,
         sampling,
     })
+}
+
+/// What a format can be called, for a message.
+pub fn one_of_formats() -> String {
+    let names = LogFormat::ALL.map(LogFormat::as_str);
+    format!(
+        "write one of {}; without it the content tells",
+        names.join(", ")
+    )
 }
 
 fn store_url(given: Option<&String>) -> Result<store::StoreUrl, Error> {

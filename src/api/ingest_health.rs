@@ -92,6 +92,11 @@ impl IngestHealth {
         self.accounting.unparsed.into()
     }
 
+    /// Lines of other programs, in a log that several write to.
+    fn foreign(&self) -> BigInt {
+        self.accounting.foreign.into()
+    }
+
     /// Stretches of log known to be lost.
     fn gaps(&self) -> BigInt {
         self.accounting.gaps.into()

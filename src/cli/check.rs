@@ -58,7 +58,7 @@ pub(super) fn run(settings: &Settings) -> Result<(), Error> {
 fn describe(name: &str, probe: &Probe) -> String {
     let format = match &probe.log_line_prefix {
         Some(prefix) => format!("{} with log_line_prefix = '{prefix}'", probe.format),
-        None => probe.format.to_owned(),
+        None => probe.format.clone(),
     };
     format!(
         "{name}    {} files, newest {}: {format}; in its last {} records {} durations, {} plans ({} read), {} lines not read\n",

@@ -1,6 +1,7 @@
 //! `plantail import`: finished logs, once, with the accounting of what was read.
 
 use std::{
+    collections::BTreeSet,
     io::IsTerminal,
     time::{Duration, Instant},
 };
@@ -60,12 +61,14 @@ pub(super) fn run(import: &Import, settings: &mut Settings) -> Result<(), Error>
     };
     let progress = progress_bar(import.report);
     let mut accounting = Accounting::default();
+    let mut formats = BTreeSet::new();
     for server in &settings.daemon.servers {
         let mut ingest = ServerIngest::open(&store, server, Mode::Finite, &settings.daemon.ingest)
             .map_err(daemon::Error::from)?;
         read_all(&mut ingest, &progress)?;
         ingest.finish().map_err(daemon::Error::from)?;
         accounting.merge(&ingest.accounting);
+        formats.extend(ingest.formats().iter().cloned());
     }
     progress.finish_and_clear();
     if let Some(advisor) = advisor {
@@ -75,8 +78,15 @@ pub(super) fn run(import: &Import, settings: &mut Settings) -> Result<(), Error>
         })?;
     }
     let text = match import.report {
-        Report::Json => visible_json(&report(&accounting, started.elapsed()).to_string()),
-        Report::Text => sentence(&accounting, started.elapsed()),
+        Report::Json => visible_json(&report(&accounting, &formats, started.elapsed()).to_string()),
+        Report::Text => {
+            let mut text = sentence(&accounting, started.elapsed());
+            if !formats.is_empty() {
+                let formats: Vec<String> = formats.into_iter().collect();
+                text.push_str(&format!(" Format: {}.", formats.join("; ")));
+            }
+            text
+        }
     };
     Ok(output::line(&text)?)
 }
@@ -117,7 +127,12 @@ fn progress_bar(report: Report) -> ProgressBar {
 /// What a run took in, in one sentence.
 pub(super) fn sentence(accounting: &Accounting, elapsed: Duration) -> String {
     if accounting.records_total == 0 {
-        return "Read nothing new.".to_owned();
+        return match accounting.foreign {
+            0 => "Read nothing new.".to_owned(),
+            lines => format!(
+                "Read nothing of the server: {lines} lines are of other programs, told by syslog_ident; --syslog-ident names the server's."
+            ),
+        };
     }
     let mut text = format!(
         "Read {} log records ({:.1} MB) in {:.1} s: {} executions of {} new queries, {} with a plan.",
@@ -131,6 +146,7 @@ pub(super) fn sentence(accounting: &Accounting, elapsed: Duration) -> String {
     for (count, what) in [
         (accounting.unparsed, "could not be read"),
         (accounting.torn, "are torn"),
+        (accounting.foreign, "lines are of other programs"),
         (
             accounting.plans_unparsable,
             "are plans that could not be read",
@@ -145,7 +161,7 @@ pub(super) fn sentence(accounting: &Accounting, elapsed: Duration) -> String {
 }
 
 /// The accounting as JSON; keys and meanings are part of the interface.
-fn report(accounting: &Accounting, elapsed: Duration) -> Value {
+fn report(accounting: &Accounting, formats: &BTreeSet<String>, elapsed: Duration) -> Value {
     let table = |rows: Vec<(String, Value)>| Value::Object(rows.into_iter().collect::<Map<_, _>>());
     let by_db_user = |sums: &std::collections::BTreeMap<(String, String), CountSum>| {
         table(
@@ -160,6 +176,7 @@ fn report(accounting: &Accounting, elapsed: Duration) -> Value {
         )
     };
     json!({
+        "formats": formats,
         "records_total": accounting.records_total,
         "by_severity": table(accounting.by_severity.iter().map(|(s, n)| (s.as_str().to_owned(), json!(n))).collect()),
         "by_sqlstate": table(accounting.by_sqlstate.iter().map(|(s, n)| (s.as_str().to_owned(), json!(n))).collect()),
@@ -184,6 +201,7 @@ fn report(accounting: &Accounting, elapsed: Duration) -> Value {
         "queries": accounting.queries,
         "torn": accounting.torn,
         "unparsed": accounting.unparsed,
+        "foreign": accounting.foreign,
         "gaps": accounting.gaps,
         "bytes": accounting.bytes,
         "elapsed_ms": elapsed.as_secs_f64() * 1000.0,

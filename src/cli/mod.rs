@@ -18,6 +18,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     config::{self, Overrides},
     daemon::{ServerConfig, ingest},
+    model::position,
     tail::discovery,
     telemetry::{self, LogFormat},
 };
@@ -94,7 +95,7 @@ impl Error {
 /// Which logs, for the commands that read them.
 #[derive(Debug, Clone, Args)]
 struct Logs {
-    /// Log files, folders or globs; instead of the configured servers
+    /// Log files, folders or globs; instead of the configured servers.
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Name of the server that the logs are of [default: the name of their folder]
@@ -103,6 +104,12 @@ struct Logs {
     /// The server's log_line_prefix [default: detected]
     #[arg(long, value_name = "PREFIX", allow_hyphen_values = true)]
     log_line_prefix: Option<String>,
+    /// What the logs are: stderr, csvlog, jsonlog, or one of these wrapped by syslog, docker … [default: detected]
+    #[arg(long, value_name = "FORMAT", value_parser = input_format)]
+    input_format: Option<position::LogFormat>,
+    /// The server's syslog_ident, for logs that went through syslog or the journal [default: postgres]
+    #[arg(long, value_name = "IDENT")]
+    syslog_ident: Option<String>,
 }
 
 /// Runs a command to its end; what went wrong is said on stderr.
@@ -149,16 +156,15 @@ fn execute(cli: &Cli) -> Result<(), Error> {
 /// The servers that the command line names, else the configured ones.
 fn servers(logs: &Logs, configured: Vec<ServerConfig>) -> Result<Vec<ServerConfig>, Error> {
     if logs.paths.is_empty() {
-        return match (&logs.server, &logs.log_line_prefix) {
-            (None, None) => Ok(configured),
-            _ => Err(Error::Usage(
-                "--server and --log-line-prefix are about the logs that PATH names; name them"
-                    .to_owned(),
-            )),
-        };
+        let given = [&logs.server, &logs.log_line_prefix, &logs.syslog_ident];
+        if logs.input_format.is_none() && given.iter().all(|given| given.is_none()) {
+            return Ok(configured);
+        }
+        return Err(Error::Usage(
+            "--server, --log-line-prefix, --input-format and --syslog-ident are about the logs that PATH names; name them"
+                .to_owned(),
+        ));
     }
-    let found = discovery::servers_of(&logs.paths)
-        .map_err(|error| Error::Daemon(ingest::Error::from(error).into()))?;
     let named = |name: String, paths: Vec<PathBuf>| ServerConfig {
         sampling: configured
             .iter()
@@ -166,9 +172,13 @@ fn servers(logs: &Logs, configured: Vec<ServerConfig>) -> Result<Vec<ServerConfi
             .and_then(|server| server.sampling),
         name,
         paths,
+        format: logs.input_format,
         log_line_prefix: logs.log_line_prefix.clone(),
+        syslog_ident: logs.syslog_ident.clone(),
         time_zone: None,
     };
+    let found = discovery::servers_of(&logs.paths)
+        .map_err(|error| Error::Daemon(ingest::Error::from(error).into()))?;
     Ok(match &logs.server {
         Some(name) => vec![named(
             name.clone(),
@@ -186,6 +196,10 @@ fn servers(logs: &Logs, configured: Vec<ServerConfig>) -> Result<Vec<ServerConfi
                 .collect()
         }
     })
+}
+
+fn input_format(name: &str) -> Result<position::LogFormat, String> {
+    position::LogFormat::from_name(name).ok_or_else(config::one_of_formats)
 }
 
 /// The first name that comes a second time.

@@ -12,7 +12,7 @@ use crate::{
     daemon::{ServerConfig, ingest},
     model::position::{GenerationId, LogFormat},
     plan,
-    record::{Assembled, Assembler, Format, Layout, LinePrefix, detect},
+    record::{Assembled, Assembler, Format, Layout, LinePrefix, contents, detect, wrapper_of},
     statement::{
         message::{self, Message},
         redact,
@@ -28,7 +28,7 @@ const PROBE_BYTES: u64 = 4 << 20;
 pub(super) struct Probe {
     pub(super) files: usize,
     pub(super) newest: PathBuf,
-    pub(super) format: &'static str,
+    pub(super) format: String,
     pub(super) log_line_prefix: Option<String>,
     pub(super) records: u64,
     pub(super) unparsed: u64,
@@ -50,7 +50,7 @@ pub(super) enum Error {
         path: PathBuf,
         source: std::io::Error,
     },
-    #[error("{path}: no PostgreSQL log in stderr, csvlog or jsonlog format")]
+    #[error("{path}: no PostgreSQL log in stderr, csvlog or jsonlog format, wrapped or not")]
     Format { path: PathBuf },
     #[error("{path}: {reason}; set servers.log_line_prefix to what SHOW log_line_prefix prints")]
     Prefix { path: PathBuf, reason: String },
@@ -72,34 +72,32 @@ pub(super) fn probe(server: &ServerConfig, config: &ingest::Config) -> Result<Pr
         path: path.clone(),
         source,
     })?;
-    let format = newest
-        .format_hint
+    let format = server
+        .format
+        .or_else(|| wrapper_of(&bytes).map(LogFormat::Wrapped))
+        .or(newest.format_hint)
         .or_else(|| detect::format(&bytes))
         .ok_or_else(|| Error::Format { path: path.clone() })?;
+    let syslog_ident = server.syslog_ident.as_deref();
+    let contents = contents(format, syslog_ident, &bytes);
     let mut probe = Probe {
         files: files.len(),
         newest: path.clone(),
+        format: contents.name(),
         ..Probe::default()
     };
-    let layout = match format {
-        LogFormat::Csvlog => {
-            probe.format = "csvlog";
-            Format::Csvlog
-        }
-        LogFormat::Jsonlog => {
-            probe.format = "jsonlog";
-            Format::Jsonlog
-        }
-        LogFormat::Stderr => {
-            probe.format = "stderr";
-            let prefix =
-                line_prefix(server, &bytes).map_err(|reason| Error::Prefix { path, reason })?;
+    let inner = match contents.format {
+        LogFormat::Csvlog => Format::Csvlog,
+        LogFormat::Jsonlog => Format::Jsonlog,
+        LogFormat::Stderr | LogFormat::Wrapped(_) => {
+            let prefix = line_prefix(server, &contents.bytes)
+                .map_err(|reason| Error::Prefix { path, reason })?;
             probe.log_line_prefix = Some(prefix.as_str().to_owned());
             Format::Stderr(prefix)
         }
     };
     let layout = Layout {
-        format: layout,
+        format: contents.wrap(inner, syslog_ident, None),
         time_zone: server.time_zone.clone(),
     };
     let mut assembler = Assembler::new(layout, GenerationId(0), 0, &config.record);
@@ -112,8 +110,9 @@ pub(super) fn probe(server: &ServerConfig, config: &ingest::Config) -> Result<Pr
 impl Probe {
     fn add(&mut self, assembled: Assembled) {
         let Assembled::Record(record) = assembled else {
+            let is_foreign = matches!(assembled, Assembled::Foreign { .. });
             // The first lines may be the end of a record whose beginning was not looked at.
-            self.unparsed += u64::from(self.records > 0);
+            self.unparsed += u64::from(!is_foreign) * u64::from(self.records > 0);
             return;
         };
         self.records += 1;

@@ -29,6 +29,7 @@ pub(super) struct Extent {
     pub(super) newest: Option<Timestamp>,
     pub(super) unparsed: u64,
     pub(super) torn: u64,
+    pub(super) foreign: u64,
     pub(super) gaps: Vec<Gap>,
     pub(super) withdrawn: Vec<(ExecutionId, Timestamp)>,
 }
@@ -49,6 +50,7 @@ impl Extent {
             }
             Assembled::Unparsed { .. } => self.unparsed += 1,
             Assembled::Torn { .. } => self.torn += 1,
+            Assembled::Foreign { .. } => self.foreign += 1,
         }
     }
 

@@ -4,7 +4,7 @@
 //! state of the pairing among it; if that fails nothing has happened, and the same bytes are read again.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{BTreeSet, HashMap, hash_map::Entry},
     io,
     path::PathBuf,
     time::{Duration, Instant},
@@ -22,7 +22,7 @@ use crate::{
     model::{
         accounting::Accounting,
         breach::QueryHistory,
-        position::{Generation, GenerationId, Server},
+        position::{Generation, GenerationId, LogFormat, Server},
         sampling::Sampling,
     },
     record::{self, Assembler, detect},
@@ -39,7 +39,11 @@ pub struct ServerConfig {
     pub name: String,
     pub paths: Vec<PathBuf>,
     /// `None`: detected from the log.
+    pub format: Option<LogFormat>,
+    /// `None`: detected from the log.
     pub log_line_prefix: Option<String>,
+    /// The server's `syslog_ident`; `None`: PostgreSQL's default.
+    pub syslog_ident: Option<String>,
     /// Zone for abbreviations that mean several; `None`: those are read as UTC and flagged.
     pub time_zone: Option<jiff::tz::TimeZone>,
     /// What is logged by chance; `None`: unknown.
@@ -142,6 +146,10 @@ impl ServerIngest {
             detect::format,
             &config.tail,
         );
+        let tail = match server.format {
+            Some(format) => tail.with_format(format),
+            None => tail,
+        };
         Ok(Self {
             layouts: Layouts::new(server, state.log_line_prefix)?,
             server: identity,
@@ -204,6 +212,11 @@ impl ServerIngest {
         }
     }
 
+    /// Names of the formats that were read.
+    pub fn formats(&self) -> &BTreeSet<String> {
+        &self.layouts.formats
+    }
+
     /// Bytes that were seen and not read yet.
     pub fn unread_bytes(&self) -> u64 {
         self.tail.unread_bytes()
@@ -225,12 +238,14 @@ impl ServerIngest {
         let assembler = match self.assemblers.entry(chunk.generation) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let path = self
+                let file = self
                     .tail
                     .checkpoint(chunk.generation, chunk.start_bytes)?
-                    .file
-                    .path;
-                let layout = match self.layouts.of(chunk, &path, &self.store, &self.server) {
+                    .file;
+                let layout = self
+                    .layouts
+                    .of(chunk, &file, self.mode, &self.store, &self.server);
+                let layout = match layout {
                     Ok(layout) => layout,
                     Err(layout::Error::Unexplained(unexplained)) => {
                         self.tail.set_aside(chunk.generation);
@@ -246,6 +261,8 @@ impl ServerIngest {
                     self.unexplained = None;
                     self.tail.take_back();
                 }
+                self.tail
+                    .found_format(chunk.generation, self.layouts.format_of(chunk));
                 entry.insert(Assembler::new(
                     layout,
                     chunk.generation,
@@ -267,11 +284,7 @@ impl ServerIngest {
             assembler.finish(&mut sink);
         }
         let is_unread = extent.unparsed > 0 || assembler.ends_unparsed();
-        if is_unread
-            && self
-                .layouts
-                .amend(&chunk.bytes, &self.store, &self.server)?
-        {
+        if is_unread && self.layouts.amend(chunk, &self.store, &self.server)? {
             let begun: Vec<_> = self.assemblers.keys().copied().collect();
             begun.into_iter().for_each(|begun| self.forget(begun));
             return Ok(());
@@ -302,7 +315,7 @@ impl ServerIngest {
         let others: Vec<_> = self
             .assemblers
             .iter()
-            .filter(|(other, assembler)| **other != generation && assembler.pending().is_some())
+            .filter(|(other, assembler)| **other != generation && !assembler.pending().is_empty())
             .map(|(other, _)| *other)
             .collect();
         for other in others {
@@ -341,20 +354,23 @@ impl ServerIngest {
             })
             .collect();
         for (generation, settled_bytes) in due {
-            let Some(mut record) = self
+            let mut records = self
                 .assemblers
                 .get(&generation)
-                .and_then(Assembler::pending)
-            else {
+                .map(Assembler::pending)
+                .unwrap_or_default();
+            if records.is_empty() {
                 continue;
-            };
-            clamp_time(&mut record, now);
+            }
             let mut extent = Extent {
                 withdrawn: self.pairing.take_provisional(generation),
                 ..Extent::default()
             };
-            extent.add(record.log_time);
-            let mut events = self.pairing.preview(&record);
+            for record in &mut records {
+                clamp_time(record, now);
+                extent.add(record.log_time);
+            }
+            let mut events = self.pairing.preview(generation, &records);
             events.accounting = Accounting::default();
             let row = self.tail.checkpoint(generation, settled_bytes)?;
             self.commit(settled_bytes, row, events, extent)
@@ -380,6 +396,7 @@ impl ServerIngest {
         let mut accounting = events.accounting;
         accounting.unparsed += extent.unparsed;
         accounting.torn += extent.torn;
+        accounting.foreign += extent.foreign;
         accounting.gaps += extent.gaps.len() as u64;
         accounting.bytes += row.offset_bytes.saturating_sub(from_bytes);
         let batch = Batch {

@@ -1,16 +1,22 @@
 //! Which format and log_line_prefix a server's log has: given, remembered or detected from its first bytes.
 
-use std::path::{Path, PathBuf};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
-use jiff::tz::TimeZone;
+use jiff::{Timestamp, tz::TimeZone};
 
 use super::ingest::ServerConfig;
 use crate::{
-    model::position::{LogFormat, Server},
-    record::{self, Format, Layout, LinePrefix, detect},
+    model::position::{FileHint, LogFormat, Server},
+    record::{self, Contents, Format, Layout, LinePrefix, contents, detect, wrapper_of},
     store::{self, Store},
-    tail::Chunk,
+    tail::{Chunk, Mode},
 };
+
+/// A first line that is longer is looked at before it is whole.
+const FIRST_LINE_BYTES: usize = 1 << 16;
 
 /// No prefix is known that reads the log. May pass: more of the log, or another file of the server, may tell.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -56,6 +62,13 @@ pub(super) struct Layouts {
     /// Whether the prefix has explained any line yet.
     proven: bool,
     time_zone: Option<TimeZone>,
+    /// PostgreSQL's default, for a log that says nothing so far.
+    unknown_prefix: LinePrefix,
+    /// Given by the user.
+    format: Option<LogFormat>,
+    syslog_ident: Option<String>,
+    /// Names of the formats that were read.
+    pub(super) formats: BTreeSet<String>,
 }
 
 impl Layouts {
@@ -77,6 +90,13 @@ impl Layouts {
             is_given,
             proven: false,
             time_zone: server.time_zone.clone(),
+            unknown_prefix: LinePrefix::parse("%m [%p] ").map_err(|source| Error::Prefix {
+                server: server.name.clone(),
+                source,
+            })?,
+            format: server.format,
+            syslog_ident: server.syslog_ident.clone(),
+            formats: BTreeSet::new(),
         })
     }
 
@@ -85,23 +105,48 @@ impl Layouts {
         self.proven
     }
 
-    /// How the generation that `chunk` begins is written. A prefix that is detected is kept in the store.
+    /// The format of the log that `chunk` is of: given, else told by its content where that shows a wrapper, else by its name.
+    pub(super) fn format_of(&self, chunk: &Chunk) -> LogFormat {
+        match (self.format, chunk.format) {
+            (Some(given), _) => given,
+            (None, known @ LogFormat::Wrapped(_)) => known,
+            (None, named) => wrapper_of(&chunk.bytes).map_or(named, LogFormat::Wrapped),
+        }
+    }
+
+    /// How the generation that `chunk` begins is written, which lies in `file`. A prefix that is detected is kept in the store.
     pub(super) fn of(
         &mut self,
         chunk: &Chunk,
-        path: &Path,
+        file: &FileHint,
+        mode: Mode,
         store: &Store,
         server: &Server,
     ) -> Result<Layout, Error> {
-        let format = match chunk.format {
+        let follow = mode == Mode::Follow;
+        if follow && chunk.bytes.len() < FIRST_LINE_BYTES && !chunk.bytes.contains(&b'\n') {
+            // Neither a wrapper nor a prefix shows in a line that is still being written.
+            let path = file.path.clone();
+            return Err(Unexplained::UnknownPrefix { path, lines: 0 }.into());
+        }
+        let syslog_ident = self.syslog_ident.clone();
+        // A file that is being written can be older than its next line.
+        let written_until = match mode {
+            Mode::Finite => Timestamp::from_microsecond(file.modified_us).ok(),
+            Mode::Follow => None,
+        };
+        let format = self.format_of(chunk);
+        let contents = contents(format, syslog_ident.as_deref(), &chunk.bytes);
+        let inner = match contents.format {
             LogFormat::Csvlog => Format::Csvlog,
             LogFormat::Jsonlog => Format::Jsonlog,
-            LogFormat::Stderr => {
-                Format::Stderr(self.prefix_of(&chunk.bytes, path, store, server)?)
+            LogFormat::Stderr | LogFormat::Wrapped(_) => {
+                Format::Stderr(self.prefix_inside(&contents, &file.path, store, server)?)
             }
         };
+        self.formats.insert(contents.name());
         Ok(Layout {
-            format,
+            format: contents.wrap(inner, syslog_ident.as_deref(), written_until),
             time_zone: self.time_zone.clone(),
         })
     }
@@ -112,16 +157,17 @@ impl Layouts {
     /// A prefix that names clients stays: what they are named can look like another prefix.
     pub(super) fn amend(
         &mut self,
-        bytes: &[u8],
+        chunk: &Chunk,
         store: &Store,
         server: &Server,
     ) -> Result<bool, Error> {
-        let Some(known) = &self.prefix else {
-            return Ok(false);
-        };
+        let known = self.prefix.as_ref().unwrap_or(&self.unknown_prefix);
         if self.is_given || known.names_clients() {
             return Ok(false);
         }
+        let format = self.format_of(chunk);
+        let contents = contents(format, self.syslog_ident.as_deref(), &chunk.bytes);
+        let bytes = &contents.bytes;
         let explained = detect::explained(known, bytes);
         if explained.explained_count == explained.line_count {
             return Ok(false);
@@ -141,6 +187,21 @@ impl Layouts {
             server,
         )?;
         Ok(true)
+    }
+
+    /// The prefix of a stderr log, which may be wrapped. A log that others write to may hold nothing of the server for long: what comes later tells.
+    fn prefix_inside(
+        &mut self,
+        contents: &Contents<'_>,
+        path: &Path,
+        store: &Store,
+        server: &Server,
+    ) -> Result<LinePrefix, Error> {
+        let nothing_yet = !contents.wrappers.is_empty() && contents.bytes.is_empty();
+        match &self.prefix {
+            None if nothing_yet => Ok(self.unknown_prefix.clone()),
+            _ => self.prefix_of(&contents.bytes, path, store, server),
+        }
     }
 
     fn prefix_of(

@@ -140,34 +140,34 @@ impl Pairing {
             .sort_by_key(|execution| (execution.position, execution.id));
     }
 
-    /// What `record`, the last of its generation, gives if it is whole. The record is not taken: more of it may come, and then what only this preview
+    /// What `records`, the last of `generation`, give if they are whole. They are not taken: more of them may come, and then what only this preview
     /// has brought forth is withdrawn (see [`Pairing::take_provisional`]).
-    pub fn preview(&mut self, record: &LogRecord) -> Events {
-        let key = SessionKey::of(record);
-        let session = self.sessions.get(&key).cloned();
-        let known: Vec<_> = session
-            .iter()
-            .flat_map(|session| &session.open)
-            .map(|open| open.execution.id)
-            .collect();
+    pub fn preview(&mut self, generation: GenerationId, records: &[LogRecord]) -> Events {
         let mut scratch = Self {
             shown: self.shown,
             config: Arc::clone(&self.config),
             ..Self::new(self.server_id)
         };
-        scratch
+        for key in records.iter().map(SessionKey::of) {
+            if let Some(session) = self.sessions.get(&key) {
+                scratch.sessions.insert(key, session.clone());
+            }
+        }
+        let known: Vec<_> = scratch
             .sessions
-            .extend(session.map(|session| (key, session)));
+            .values()
+            .flat_map(|session| &session.open)
+            .map(|open| open.execution.id)
+            .collect();
         let mut events = Events::default();
-        scratch.push(record, &mut events);
+        for record in records {
+            scratch.push(record, &mut events);
+        }
         scratch.end_batch(&mut events);
         for execution in &mut events.executions {
             execution.open = true;
             if !known.contains(&execution.id) {
-                let rows = self
-                    .provisional
-                    .entry(record.position.generation)
-                    .or_default();
+                let rows = self.provisional.entry(generation).or_default();
                 rows.push((execution.id, execution.started_at));
             }
         }
@@ -576,7 +576,7 @@ pub(super) mod tests {
                 &format!("duration: 5.000 ms  statement: {whole}"),
             ],
             &[
-                "Statement begin; declare c cursor for select a; fetch $1 from c; commit | 5 parse - bind - plans 1",
+                "Statement begin; declare $1 cursor for select a; fetch $2 from $3; commit | 5 parse - bind - plans 1",
             ],
         );
     }
@@ -1016,7 +1016,10 @@ pub(super) mod tests {
         let mut pairing = Pairing::new(SERVER);
         for (offset, text) in lines.iter().enumerate() {
             let record = line(offset as u64, text);
-            for execution in pairing.preview(&record).executions {
+            for execution in pairing
+                .preview(record.position.generation, std::slice::from_ref(&record))
+                .executions
+            {
                 rows.insert(execution.id, execution);
             }
             let saved = pairing.save();

@@ -93,6 +93,8 @@ pub struct Accounting {
     pub torn: u64,
     /// Lines or records that could not be read.
     pub unparsed: u64,
+    /// Lines of other programs, in a log that several write to.
+    pub foreign: u64,
     pub gaps: u64,
     /// Log bytes covered by what was committed.
     pub bytes: u64,
@@ -170,6 +172,7 @@ impl Accounting {
         self.queries += other.queries;
         self.torn += other.torn;
         self.unparsed += other.unparsed;
+        self.foreign += other.foreign;
         self.gaps += other.gaps;
         self.bytes += other.bytes;
     }

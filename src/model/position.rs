@@ -63,12 +63,89 @@ pub struct FileHint {
     pub modified_us: i64,
 }
 
-/// Which format the records of a generation have.
+/// Which format a log has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LogFormat {
     Stderr,
     Csvlog,
     Jsonlog,
+    /// A log whose lines something else has put its own text around.
+    Wrapped(Wrapper),
+}
+
+impl LogFormat {
+    pub const ALL: [Self; 11] = [
+        Self::Stderr,
+        Self::Csvlog,
+        Self::Jsonlog,
+        Self::Wrapped(Wrapper::Syslog),
+        Self::Wrapped(Wrapper::JournalExport),
+        Self::Wrapped(Wrapper::JournalJson),
+        Self::Wrapped(Wrapper::Docker),
+        Self::Wrapped(Wrapper::Cri),
+        Self::Wrapped(Wrapper::CloudLogging),
+        Self::Wrapped(Wrapper::Azure),
+        Self::Wrapped(Wrapper::CloudNativePg),
+    ];
+
+    /// The name by which it is given, shown and stored.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Stderr => "stderr",
+            Self::Csvlog => "csvlog",
+            Self::Jsonlog => "jsonlog",
+            Self::Wrapped(wrapper) => wrapper.as_str(),
+        }
+    }
+
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.as_str() == name)
+    }
+
+    /// Which of the three formats of `log_destination` it stands for where a server writes several.
+    pub fn unwrapped(self) -> Self {
+        match self {
+            Self::Wrapped(Wrapper::Azure | Wrapper::CloudNativePg) => Self::Jsonlog,
+            Self::Wrapped(_) => Self::Stderr,
+            plain => plain,
+        }
+    }
+}
+
+/// What has put its own text around the lines of a server's log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Wrapper {
+    /// Files of a syslog daemon, lines like theirs (`journalctl -o short-iso`), and Heroku's logplex.
+    Syslog,
+    /// `journalctl -o export`
+    JournalExport,
+    /// `journalctl -o json`
+    JournalJson,
+    /// The json-file driver of Docker.
+    Docker,
+    /// Container logs of Kubernetes.
+    Cri,
+    /// Entries of Google's Cloud Logging as JSON lines: Cloud SQL, AlloyDB.
+    CloudLogging,
+    /// Diagnostic settings of Azure Database for PostgreSQL as JSON lines.
+    Azure,
+    /// Log of CloudNativePG's instance manager.
+    CloudNativePg,
+}
+
+impl Wrapper {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Syslog => "syslog",
+            Self::JournalExport => "journal-export",
+            Self::JournalJson => "journal-json",
+            Self::Docker => "docker",
+            Self::Cri => "cri",
+            Self::CloudLogging => "cloud-logging",
+            Self::Azure => "azure",
+            Self::CloudNativePg => "cloudnativepg",
+        }
+    }
 }
 
 /// How the bytes of a generation lie on disk.
@@ -77,6 +154,8 @@ pub enum Codec {
     Raw,
     Gzip,
     Zstd,
+    Bzip2,
+    Xz,
 }
 
 /// Whether a generation can still grow.

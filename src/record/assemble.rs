@@ -5,14 +5,15 @@
 //! a line of any format looks like.
 
 use jiff::Timestamp;
-use memchr::{memchr, memchr_iter};
+use memchr::memchr;
 
 use crate::model::position::GenerationId;
 use crate::model::record::LogRecord;
 
-use super::{Assembled, Config, Format, Layout, UnparsedReason, csvlog, jsonlog, stderr};
+use super::lines::{Lines, has_odd_quotes};
+use super::{Assembled, Config, Layout, UnparsedReason};
 
-/// One physical line, without its line break.
+/// One line, without its line break: a physical one, or one from inside of others, with the offsets of those.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Line<'a> {
     pub(super) bytes: &'a [u8],
@@ -40,12 +41,6 @@ pub struct Assembler {
     read_at: Timestamp,
 }
 
-enum Lines {
-    Stderr(stderr::Lines),
-    Csvlog(csvlog::Lines),
-    Jsonlog(jsonlog::Lines),
-}
-
 impl Assembler {
     /// Starts at `offset_bytes` of a generation, which has to be a record boundary: 0, or what [`Assembler::settled_bytes`] said.
     pub fn new(
@@ -55,14 +50,13 @@ impl Assembler {
         limits: &Config,
     ) -> Self {
         let max = limits.max_record_bytes;
-        let zone = layout.time_zone;
-        let lines = match layout.format {
-            Format::Stderr(prefix) => {
-                Lines::Stderr(stderr::Lines::new(prefix, zone, generation, max))
-            }
-            Format::Csvlog => Lines::Csvlog(csvlog::Lines::new(zone, generation, max)),
-            Format::Jsonlog => Lines::Jsonlog(jsonlog::Lines::new(zone, generation)),
-        };
+        let lines = Lines::new(
+            layout.format,
+            layout.time_zone,
+            generation,
+            offset_bytes,
+            max,
+        );
         Self {
             lines,
             max_record_bytes: max,
@@ -82,7 +76,10 @@ impl Assembler {
         let mut rest = chunk;
         while !rest.is_empty() {
             let begins_line = self.line_start_bytes == self.pushed_bytes;
-            if begins_line && let Some(after) = self.skip_nul(rest, sink) {
+            if begins_line
+                && !self.lines.holds_binary()
+                && let Some(after) = self.skip_nul(rest, sink)
+            {
                 rest = after;
                 continue;
             }
@@ -104,23 +101,18 @@ impl Assembler {
         }
     }
 
-    /// The record that would be whole if the log ended here. `None` if nothing is open, or if the last line has no line break yet.
-    pub fn pending(&self) -> Option<LogRecord> {
+    /// The records that would be whole if the log ended here, in order: the last one, and of a log in which processes interleave the last of each.
+    /// None if the last line has no line break yet.
+    pub fn pending(&self) -> Vec<LogRecord> {
         if self.line_start_bytes < self.pushed_bytes {
-            return None;
+            return Vec::new();
         }
-        match &self.lines {
-            Lines::Stderr(lines) => lines.pending(),
-            Lines::Csvlog(_) | Lines::Jsonlog(_) => None,
-        }
+        self.lines.pending()
     }
 
     /// Whether the last lines are none of a record; the sink hears of them when they end.
     pub fn ends_unparsed(&self) -> bool {
-        match &self.lines {
-            Lines::Stderr(lines) => lines.ends_unparsed(),
-            Lines::Csvlog(_) | Lines::Jsonlog(_) => false,
-        }
+        self.lines.ends_unparsed()
     }
 
     /// Nothing more comes: what is open ends here. A last line without line break is taken as it is, its record flagged as truncated.
@@ -149,12 +141,9 @@ impl Assembler {
 
     /// First byte that isn't covered by what the sink got; a record boundary.
     pub fn settled_bytes(&self) -> u64 {
-        let open = match &self.lines {
-            Lines::Stderr(lines) => lines.unsettled_from_bytes(),
-            Lines::Csvlog(lines) => lines.unsettled_from_bytes(),
-            Lines::Jsonlog(_) => None,
-        };
-        open.or(self.nul_start_bytes)
+        self.lines
+            .unsettled_from_bytes()
+            .or(self.nul_start_bytes)
             .unwrap_or(self.line_start_bytes)
     }
 
@@ -188,13 +177,8 @@ impl Assembler {
             is_cut: self.is_cut,
         };
         self.line_start_bytes = self.pushed_bytes;
-        match &mut self.lines {
-            Lines::Stderr(lines) => lines.line(line, self.read_at, sink),
-            Lines::Csvlog(lines) => {
-                lines.line(line, has_odd_quotes(bytes) ^ self.dropped_odd_quotes, sink)
-            }
-            Lines::Jsonlog(lines) => lines.line(line, sink),
-        }
+        self.lines
+            .line(line, self.dropped_odd_quotes, self.read_at, sink);
     }
 
     /// Skips NUL bytes at the beginning of a line; what comes after them, if there are any.
@@ -229,23 +213,15 @@ impl Assembler {
 
     /// What is open ends before the next byte.
     fn close(&mut self, sink: &mut dyn FnMut(Assembled)) {
-        match &mut self.lines {
-            Lines::Stderr(lines) => lines.finish(self.read_at, sink),
-            Lines::Csvlog(lines) => lines.finish(sink),
-            Lines::Jsonlog(_) => {}
-        }
+        self.lines.finish(self.read_at, sink);
     }
-}
-
-fn has_odd_quotes(bytes: &[u8]) -> bool {
-    memchr_iter(b'"', bytes).count() % 2 == 1
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-    use super::super::LinePrefix;
+    use super::super::{Format, LinePrefix};
     use super::*;
 
     fn assembler(format: Format, max_record_bytes: usize) -> Assembler {
@@ -287,6 +263,10 @@ mod tests {
                         end_bytes,
                         reason,
                     } => format!("{start_bytes}-{end_bytes} torn {reason:?}"),
+                    Assembled::Foreign {
+                        start_bytes,
+                        end_bytes,
+                    } => format!("{start_bytes}-{end_bytes} foreign"),
                 });
             };
             let mut assembler = assembler(format.clone(), max_record_bytes);
@@ -434,8 +414,12 @@ mod tests {
         let mut pending_after = |chunk: &[u8]| {
             assembler.push(chunk, Timestamp::UNIX_EPOCH, &mut none);
             let pending = assembler.pending();
+            assert!(pending.len() <= 1);
             (
-                pending.map(|record| (record.end_bytes, record.message, record.detail)),
+                pending
+                    .into_iter()
+                    .next()
+                    .map(|record| (record.end_bytes, record.message, record.detail)),
                 assembler.settled_bytes(),
             )
         };

@@ -10,7 +10,7 @@ use crate::model::position::{GenerationId, LogFormat};
 use super::escape::Escape;
 use super::head::{self, Head, HeadLine};
 use super::severity::labels;
-use super::{Assembled, Assembler, Config, Format, Layout, LinePrefix, csvlog};
+use super::{Assembled, Assembler, Config, Format, Layout, LinePrefix, csvlog, wrapper_of};
 
 /// Line prefixes in use: PostgreSQL's default, those of distributions and cloud providers, those that log tools recommend. Where two differ
 /// only by `%q` the one with it comes first, because it reads the lines of the other as well.
@@ -107,6 +107,9 @@ pub struct Explained {
 
 /// The format of a log that begins with these bytes; `None` if nothing in them looks like one.
 pub fn format(first_bytes: &[u8]) -> Option<LogFormat> {
+    if let Some(wrapper) = wrapper_of(first_bytes) {
+        return Some(LogFormat::Wrapped(wrapper));
+    }
     let count = |format| {
         let layout = Layout {
             format,

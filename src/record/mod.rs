@@ -13,17 +13,20 @@ mod escape;
 mod head;
 mod jsonlog;
 mod line_prefix;
+mod lines;
 #[cfg(test)]
 mod real_logs;
 mod severity;
 mod stderr;
 mod text;
 mod time;
+mod wrapper;
 
 use jiff::tz::TimeZone;
 
 pub use assemble::Assembler;
 pub use line_prefix::LinePrefix;
+pub use wrapper::{Contents, Wrapped, contents, wrapper_of};
 
 use crate::model::record::LogRecord;
 
@@ -56,6 +59,8 @@ pub enum Format {
     Stderr(LinePrefix),
     Csvlog,
     Jsonlog,
+    /// One of the others inside of what something else has put around it.
+    Wrapped(Wrapped),
 }
 
 /// One stretch of a log. Offsets are those of the generation: first byte, and first byte after the stretch's last line.
@@ -67,6 +72,11 @@ pub enum Assembled {
         start_bytes: u64,
         end_bytes: u64,
         reason: UnparsedReason,
+    },
+    /// A line of another program, in a log that several share.
+    Foreign {
+        start_bytes: u64,
+        end_bytes: u64,
     },
     /// A record that ends before it is whole, with the log.
     Torn {
@@ -89,6 +99,8 @@ pub enum UnparsedReason {
     NotCsvlog,
     /// Not an object with the keys of jsonlog.
     NotJsonlog,
+    /// A line without what the log's wrapper puts around each.
+    NotWrapped,
     /// NUL bytes where a line should begin: the hole that a truncation leaves under a writer that doesn't append.
     NulBytes,
 }

@@ -157,6 +157,10 @@ fn range(assembled: &Assembled) -> (u64, u64) {
             start_bytes,
             end_bytes,
             ..
+        }
+        | Assembled::Foreign {
+            start_bytes,
+            end_bytes,
         } => (*start_bytes, *end_bytes),
     }
 }
@@ -234,7 +238,7 @@ fn chunks_and_restarts_make_no_difference() {
                     "{}",
                     case.name
                 );
-                if let Some(pending) = cut.pending() {
+                for pending in cut.pending() {
                     assert_eq!(
                         (pending.position.offset_bytes, pending.end_bytes),
                         (settled_bytes, pushed as u64),
@@ -268,6 +272,7 @@ fn detected_prefixes_read_what_the_real_ones_read() {
             Format::Stderr(_) => LogFormat::Stderr,
             Format::Csvlog => LogFormat::Csvlog,
             Format::Jsonlog => LogFormat::Jsonlog,
+            Format::Wrapped(_) => panic!("no case is wrapped"),
         };
         assert_eq!(detect::format(log), Some(format), "{}", case.name);
         let Format::Stderr(real) = &case.format else {

@@ -17,15 +17,12 @@ use crate::model::position::{
     LogFormat, ServerId,
 };
 
-const FORMATS: [(LogFormat, &str); 3] = [
-    (LogFormat::Stderr, "stderr"),
-    (LogFormat::Csvlog, "csvlog"),
-    (LogFormat::Jsonlog, "jsonlog"),
-];
-const CODECS: [(Codec, &str); 3] = [
+const CODECS: [(Codec, &str); 5] = [
     (Codec::Raw, "raw"),
     (Codec::Gzip, "gzip"),
     (Codec::Zstd, "zstd"),
+    (Codec::Bzip2, "bzip2"),
+    (Codec::Xz, "xz"),
 ];
 const STATES: [(GenerationState, &str); 3] = [
     (GenerationState::Active, "active"),
@@ -106,7 +103,11 @@ fn generation((row, checkpoint): (GenerationRow, CheckpointRow)) -> Result<Gener
             size_bytes: row.size_bytes.cast_unsigned(),
             modified_us: row.modified_us,
         },
-        format: named(&FORMATS, "generations.format", &row.format)?,
+        format: known(
+            LogFormat::from_name(&row.format),
+            "generations.format",
+            &row.format,
+        )?,
         codec: named(&CODECS, "generations.codec", &row.codec)?,
         head: Head {
             len_bytes: row.head_len_bytes.cast_unsigned(),
@@ -132,7 +133,7 @@ fn row(generation: &Generation) -> GenerationRow {
         inode: file.inode.cast_signed(),
         size_bytes: file.size_bytes.cast_signed(),
         modified_us: file.modified_us,
-        format: name_of(&FORMATS, generation.format).to_owned(),
+        format: generation.format.as_str().to_owned(),
         codec: name_of(&CODECS, generation.codec).to_owned(),
         head_len_bytes: generation.head.len_bytes.cast_signed(),
         head_hash: hash_bytes(generation.head.hash),

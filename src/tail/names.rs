@@ -6,7 +6,7 @@
 use crate::model::position::LogFormat;
 
 /// Compressors whose files can be read. Others' are no logs: their bytes would be read as they are.
-const COMPRESSED: [&str; 2] = [".gz", ".zst"];
+const COMPRESSED: [&str; 4] = [".gz", ".zst", ".bz2", ".xz"];
 
 /// `postgresql.log` of `postgresql.log.2.gz`: the name without what a compressor or rotation appended. Names whose own ending holds the date
 /// (`postgresql-2026-11-20_072749.log`) stay as they are.
@@ -157,6 +157,8 @@ mod tests {
             stderr,
         );
         check("postgresql-Fri.csv.zst", "postgresql-Fri.csv", true, csv);
+        check("postgresql.log.1.bz2", "postgresql.log", true, stderr);
+        check("a.json.xz", "a.json", true, json);
         check("postgresql.log-20261120", "postgresql.log", true, stderr);
         check(
             "postgresql.log.2026-11-20-07",

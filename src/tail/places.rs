@@ -79,7 +79,7 @@ impl ServerTail {
             if found.file.size_bytes == 0 || !seen.insert(inode) {
                 continue;
             }
-            let known = found.format_hint.or_else(|| {
+            let known = self.given.or(found.format_hint).or_else(|| {
                 let tracked = self.tracked.iter().find(|t| t.lives_in(&found.file));
                 tracked
                     .map(|t| t.row.format)
@@ -94,7 +94,7 @@ impl ServerTail {
                 }
             });
             if let Some(format) = format {
-                if found.format_hint.is_none() {
+                if found.format_hint.is_none() && self.given.is_none() {
                     self.sniffed.insert(inode, format);
                 }
                 files.push((found.clone(), format));
@@ -103,12 +103,12 @@ impl ServerTail {
         self.sniffed.retain(|inode, _| seen.contains(inode));
         let ages: Vec<(LogFormat, i64)> = files
             .iter()
-            .map(|(found, format)| (*format, found.file.modified_us))
+            .map(|(found, format)| (format.unwrapped(), found.file.modified_us))
             .collect();
         self.format = ingested_format(&ages).or(self.format);
         let (files, others): (Vec<_>, Vec<_>) = files
             .into_iter()
-            .partition(|(_, format)| Some(*format) == self.format);
+            .partition(|(_, format)| Some(format.unwrapped()) == self.format);
         scan.watched_only
             .extend(others.into_iter().map(|(found, _)| found.file.path));
         files

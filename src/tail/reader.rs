@@ -8,7 +8,7 @@ use std::io::{self, Read};
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use super::compressed::{claimed_bytes, codec_of, decoder};
+use super::compressed::{MAGIC_BYTES, claimed_bytes, codec_of, decoder};
 use super::discovery::file_hint;
 use super::generation::{Fingerprint, Likeness, WINDOW_BYTES, anchor_of, head_of, likeness};
 use crate::model::position::{Anchor, Codec, FileHint, Head};
@@ -38,7 +38,7 @@ impl Probe {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         let hint = file_hint(path.to_owned(), &file.metadata()?);
-        let mut magic = [0; 4];
+        let mut magic = [0; MAGIC_BYTES];
         let len = read_at_most(&file, &mut magic, 0)?;
         let codec = codec_of(magic.get(..len).unwrap_or_default());
         let mut sample = Vec::with_capacity(WINDOW_BYTES);
@@ -177,7 +177,7 @@ impl Reader {
         let metadata = file.metadata()?;
         let stream = match codec {
             Codec::Raw => None,
-            Codec::Gzip | Codec::Zstd => Some(decoder(&file, codec)?),
+            Codec::Gzip | Codec::Zstd | Codec::Bzip2 | Codec::Xz => Some(decoder(&file, codec)?),
         };
         Ok(Self {
             opened: (metadata.size(), metadata.mtime()),

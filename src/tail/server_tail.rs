@@ -37,7 +37,9 @@ pub struct ServerTail {
     pub(super) sniff: fn(&[u8]) -> Option<LogFormat>,
     pub(super) config: Config,
     pub(super) tracked: Vec<Tracked>,
-    /// Which format of the server is read.
+    /// Which format all its files have, where that was given.
+    pub(super) given: Option<LogFormat>,
+    /// Which format of the server is read, whatever it is wrapped in.
     pub(super) format: Option<LogFormat>,
     /// Formats of files whose names don't tell, by device and inode of a file of that size at least.
     pub(super) sniffed: HashMap<(u64, u64), LogFormat>,
@@ -68,6 +70,7 @@ impl ServerTail {
             sniff,
             config: config.clone(),
             tracked: known.into_iter().map(Tracked::stored).collect(),
+            given: None,
             format: None,
             sniffed: HashMap::new(),
             listed: None,
@@ -76,6 +79,15 @@ impl ServerTail {
             trouble: Vec::new(),
             born: 0,
         }
+    }
+
+    /// Takes every file for a log of that format, whatever its name and content say.
+    pub fn with_format(mut self, format: LogFormat) -> Self {
+        self.given = Some(format);
+        for tracked in &mut self.tracked {
+            tracked.row.format = format;
+        }
+        self
     }
 
     /// Looks at the open files and, where something changed in a directory or a tick has passed, at the directories: new content, rotation, truncation.
@@ -112,7 +124,7 @@ impl ServerTail {
                 .iter_mut()
                 .filter(|t| {
                     (t.has_next(finite) || t.has_grown_aside(self.config.read_bytes) && !finite)
-                        && format.is_none_or(|format| t.row.format == format)
+                        && format.is_none_or(|format| t.row.format.unwrapped() == format)
                 })
                 .min_by(|a, b| age(&a.row.file).cmp(&age(&b.row.file)))?;
             if !next.aside
@@ -203,6 +215,13 @@ impl ServerTail {
         }
     }
 
+    /// The content of the generation shows its format, which the name of its file doesn't tell.
+    pub fn found_format(&mut self, generation: GenerationId, format: LogFormat) {
+        if let Some(tracked) = self.tracked.iter_mut().find(|t| t.row.id == generation) {
+            tracked.row.format = format;
+        }
+    }
+
     /// Everything that was set aside can be read.
     pub fn take_back(&mut self) {
         self.tracked.iter_mut().for_each(|t| t.aside = false);
@@ -242,7 +261,7 @@ impl ServerTail {
             return;
         }
         let format = self.format;
-        let mine = |t: &Tracked| format.is_none_or(|format| t.row.format == format);
+        let mine = |t: &Tracked| format.is_none_or(|format| t.row.format.unwrapped() == format);
         let newest = self
             .tracked
             .iter()

@@ -205,7 +205,7 @@ impl Tracked {
         self.met = true;
         self.seen_bytes = match probe.codec {
             Codec::Raw => Some(probe.file.size_bytes.max(self.taken.offset_bytes)),
-            Codec::Gzip | Codec::Zstd => None,
+            Codec::Gzip | Codec::Zstd | Codec::Bzip2 | Codec::Xz => None,
         };
         let grown = self
             .seen_bytes

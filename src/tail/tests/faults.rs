@@ -72,9 +72,7 @@ impl Folder {
     }
 
     fn gzip(&self, name: &str, content: &[u8]) {
-        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        gzip.write_all(content).unwrap();
-        fs::write(self.file(name), gzip.finish().unwrap()).unwrap();
+        fs::write(self.file(name), packed(".gz", content)).unwrap();
         self.age(name);
     }
 
@@ -91,6 +89,29 @@ fn half_read(folder: &Folder, written: usize, read: usize) -> Daemon {
     folder.append("x.log", &lines(read, written - read));
     daemon.scan();
     daemon
+}
+
+/// One member, frame or stream.
+fn packed(extension: &str, content: &[u8]) -> Vec<u8> {
+    match extension {
+        ".gz" => {
+            let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            gzip.write_all(content).unwrap();
+            gzip.finish().unwrap()
+        }
+        ".zst" => zstd::encode_all(content, 1).unwrap(),
+        ".bz2" => {
+            let mut bzip2 = bzip2::write::BzEncoder::new(Vec::new(), bzip2::Compression::fast());
+            bzip2.write_all(content).unwrap();
+            bzip2.finish().unwrap()
+        }
+        ".xz" => {
+            let mut xz = liblzma::write::XzEncoder::new(Vec::new(), 0);
+            xz.write_all(content).unwrap();
+            xz.finish().unwrap()
+        }
+        other => panic!("{other}"),
+    }
 }
 
 fn gaps(daemon: &Daemon) -> Vec<(u64, Option<u64>, GapReason)> {
@@ -432,30 +453,14 @@ fn inode_reuse() {
 
 #[test]
 fn compressed_after_rotation_half_read() {
-    type Compress = fn(&Folder, &[u8]);
-    let gzip: Compress = |folder, content| {
-        let (one, two) = content.split_at(5000);
-        folder.gzip("1", one);
-        folder.gzip("2", two);
-        let both = [
-            fs::read(folder.file("1")).unwrap(),
-            fs::read(folder.file("2")).unwrap(),
-        ];
-        fs::write(folder.file("x.log.1.gz"), both.concat()).unwrap();
-        folder.age("x.log.1.gz");
-    };
-    let zstd: Compress = |folder, content| {
-        let frames = content
-            .chunks(5000)
-            .map(|part| zstd::encode_all(part, 1).unwrap());
-        fs::write(
-            folder.file("x.log.1.zst"),
-            frames.collect::<Vec<_>>().concat(),
-        )
-        .unwrap();
-        folder.age("x.log.1.zst");
-    };
-    for compress in [gzip, zstd] {
+    // Several members, frames or streams in a file, as parallel compressors and log shippers write them.
+    for extension in [".gz", ".zst", ".bz2", ".xz"] {
+        let compress = |folder: &Folder, content: &[u8]| {
+            let parts = content.chunks(5000).map(|part| packed(extension, part));
+            let name = format!("x.log.1{extension}");
+            fs::write(folder.file(&name), parts.collect::<Vec<_>>().concat()).unwrap();
+            folder.age(&name);
+        };
         let folder = Folder::new();
         let daemon = half_read(&folder, 400, 150);
         let content = fs::read(folder.file("x.log")).unwrap();
@@ -484,55 +489,91 @@ fn compressed_after_rotation_half_read() {
 
 #[test]
 fn compressed_file_that_is_being_written() {
-    let folder = Folder::new();
-    let mut daemon = half_read(&folder, 400, 150).restart(folder.path());
-    let content = fs::read(folder.file("x.log")).unwrap();
-    folder.gzip("whole", &content);
-    let whole = fs::read(folder.file("whole")).unwrap();
-    folder.remove("x.log");
-    fs::write(folder.file("x.log.1.gz"), &whole[..whole.len() / 2]).unwrap();
-    daemon.settle();
-    assert_eq!(
-        (daemon.store.text(), gaps(&daemon)),
-        (lines(0, 150), vec![])
-    );
-    fs::write(folder.file("x.log.1.gz"), &whole).unwrap();
-    folder.age("x.log.1.gz");
-    daemon.settle();
-    assert_eq!(
-        (daemon.store.text(), gaps(&daemon)),
-        (lines(0, 400), vec![])
-    );
+    for extension in [".gz", ".zst", ".bz2", ".xz"] {
+        let name = format!("x.log.1{extension}");
+        let folder = Folder::new();
+        let mut daemon = half_read(&folder, 400, 150).restart(folder.path());
+        let whole = packed(extension, &fs::read(folder.file("x.log")).unwrap());
+        folder.remove("x.log");
+        fs::write(folder.file(&name), &whole[..whole.len() / 2]).unwrap();
+        daemon.settle();
+        assert_eq!(
+            (daemon.store.text(), gaps(&daemon)),
+            (lines(0, 150), vec![]),
+            "{name}"
+        );
+        fs::write(folder.file(&name), &whole).unwrap();
+        folder.age(&name);
+        daemon.settle();
+        assert_eq!(
+            (daemon.store.text(), gaps(&daemon)),
+            (lines(0, 400), vec![]),
+            "{name}"
+        );
+    }
 }
 
 #[test]
 fn damaged_compressed_files() {
-    let content = lines(0, 2000).into_bytes();
-    for cut in [true, false] {
-        let folder = Folder::new();
-        folder.gzip("x.log.1.gz", &content);
-        let mut packed = fs::read(folder.file("x.log.1.gz")).unwrap();
-        let len = packed.len();
-        if cut {
-            packed.truncate(len / 2);
-        } else {
-            packed[len - 8] ^= 1;
+    let content = lines(0, 20_000).into_bytes();
+    for extension in [".gz", ".zst", ".bz2", ".xz"] {
+        for cut in [true, false] {
+            let name = format!("x.log.1{extension}");
+            let folder = Folder::new();
+            // The damage is in the second of two parts, at its beginning: what of a part is read before its damage shows differs.
+            let (one, two) = content.split_at(content.len() / 2);
+            let (mut whole, two) = (packed(extension, one), packed(extension, two));
+            let border = whole.len();
+            let half = border + two.len() / 2;
+            whole.extend(two);
+            match cut {
+                true => whole.truncate(half),
+                false => whole[border..border + 50].fill(0xa5),
+            }
+            fs::write(folder.file(&name), &whole).unwrap();
+            folder.age(&name);
+            let mut daemon = folder.daemon();
+            daemon.settle();
+            let read = daemon.store.text().len();
+            assert!(
+                content.starts_with(daemon.store.text().as_bytes()) && read > one.len() - 4096,
+                "{name} {read}"
+            );
+            let lost = [(read as u64, None, GapReason::Corrupt)];
+            assert_eq!(gaps(&daemon), lost, "{name} cut: {cut}");
+            let mut daemon = daemon.restart(folder.path());
+            daemon.settle();
+            assert_eq!(
+                (daemon.store.text().len(), daemon.store.gaps.len()),
+                (read, 1)
+            );
+            assert_eq!(daemon.store.rows.len(), 1);
         }
-        fs::write(folder.file("x.log.1.gz"), &packed).unwrap();
-        folder.age("x.log.1.gz");
-        let mut daemon = folder.daemon();
-        daemon.settle();
-        let read = daemon.store.text().len() as u64;
-        assert!(content.starts_with(daemon.store.text().as_bytes()) && read > 4096);
-        assert_eq!(gaps(&daemon), [(read, None, GapReason::Corrupt)]);
-        let mut daemon = daemon.restart(folder.path());
-        daemon.settle();
-        assert_eq!(
-            (daemon.store.text().len() as u64, daemon.store.gaps.len()),
-            (read, 1)
-        );
-        assert_eq!(daemon.store.rows.len(), 1);
     }
+}
+
+#[test]
+fn memory_of_a_decoder_is_bounded() {
+    let folder = Folder::new();
+    let mut whole = packed(".xz", lines(0, 300).as_bytes());
+    // After the stream header of 12 bytes the block's: its size, flags, the filter LZMA2 (0x21), one byte of properties, which is the size of the
+    // dictionary, padding, checksum ("The .xz File Format", sections 3.1 and 5.3.1).
+    assert_eq!(whole[14..16], [0x21, 0x01]);
+    const DICTIONARY_OF_1536_MIB: u8 = 37;
+    whole[16] = DICTIONARY_OF_1536_MIB;
+    let mut checksum = flate2::Crc::new();
+    checksum.update(&whole[12..20]);
+    whole[20..24].copy_from_slice(&checksum.sum().to_le_bytes());
+    fs::write(folder.file("x.log.1.xz"), &whole).unwrap();
+    folder.age("x.log.1.xz");
+    let mut daemon = folder.daemon();
+    let told: Vec<String> = daemon
+        .scan()
+        .unreadable
+        .into_iter()
+        .map(|(_, error)| error.to_string())
+        .collect();
+    assert_eq!(told, ["memory limit reached"]);
 }
 
 #[test]
