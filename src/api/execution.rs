@@ -8,6 +8,7 @@ use juniper::{FieldResult, GraphQLEnum, GraphQLInputObject, GraphQLObject, ID, g
 use super::{
     analysis::FindingNode,
     error::not_loaded,
+    incident::IncidentNode,
     loaded::Loaded,
     pagination::{Cursor, NESTED_ROWS, Nested, first},
     plan::PlanNode,
@@ -147,6 +148,7 @@ pub(super) struct ExecutionNode {
     pub findings: Option<Vec<FindingNode>>,
     pub parent: Option<Option<Arc<ExecutionNode>>>,
     pub nested_executions: Option<Nested<ExecutionNode>>,
+    pub incidents: Option<Nested<IncidentNode>>,
 }
 
 /// A tag of a statement.
@@ -327,5 +329,13 @@ impl ExecutionNode {
         self.findings
             .as_deref()
             .ok_or_else(|| not_loaded("findings"))
+    }
+
+    /// Its temporary files and waits for locks, and what cancelled it, in the order logged. `limit` is 1 to 1000.
+    fn incidents(
+        &self,
+        #[graphql(default = NESTED_ROWS)] limit: Option<i32>,
+    ) -> FieldResult<&[IncidentNode]> {
+        Nested::first(self.incidents.as_ref(), limit, "incidents")
     }
 }

@@ -70,6 +70,16 @@ impl IngestHealth {
         self.accounting.forged_duration_messages.into()
     }
 
+    /// Temporary files, lock waits, deadlocks and cancellations.
+    fn incidents(&self) -> Vec<KeyCount> {
+        table(
+            self.accounting
+                .incidents
+                .iter()
+                .map(|(kind, count)| (kind.as_str(), *count)),
+        )
+    }
+
     fn executions(&self) -> BigInt {
         self.accounting.executions.into()
     }

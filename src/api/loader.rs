@@ -3,12 +3,14 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    hash::Hash,
     sync::Arc,
 };
 
 use super::{
     analysis::{AnalysisNode, FindingNode},
     execution::{ExecutionNode, cursor},
+    incident::IncidentNode,
     ingest_health::IngestHealth,
     loaded::{Answer, Loaded},
     pagination::{Cut, Lists, Nested, page},
@@ -26,6 +28,7 @@ use crate::{
         accounting::Accounting,
         execution::Execution,
         finding::{Analysis, Finding},
+        incident::Incident,
         position::ServerId,
         recommendation::Recommendation,
     },
@@ -168,6 +171,10 @@ impl Loader<'_, '_> {
             None => None,
             Some(wanted) => Some(self.recommendations_of(&keys, wanted)?),
         };
+        let mut incidents = match selected.get("incidents") {
+            None => None,
+            Some(wanted) => Some(self.incidents_of_queries(&keys, wanted)?),
+        };
         Ok(rows
             .into_iter()
             .map(|row| {
@@ -177,6 +184,7 @@ impl Loader<'_, '_> {
                     executions: executions.as_mut().map(|lists| lists.take(key)),
                     analyses: analyses.as_mut().map(|lists| lists.take(key)),
                     recommendations: recommendations.as_mut().map(|lists| lists.take(key)),
+                    incidents: incidents.as_mut().and_then(|lists| lists.remove(&key)),
                     row,
                 }
             })
@@ -222,6 +230,16 @@ impl Loader<'_, '_> {
         }))
     }
 
+    fn incidents_of_queries(
+        &mut self,
+        keys: &[QueryKey],
+        wanted: &Wanted,
+    ) -> Result<HashMap<QueryKey, Nested<IncidentNode>>, Error> {
+        let limit = Nested::<IncidentNode>::limit(wanted.limit);
+        let found = self.reader.incidents_of_queries(keys, limit)?;
+        Ok(incident_lists(found, limit))
+    }
+
     fn execution_nodes(
         &mut self,
         executions: Vec<Execution>,
@@ -232,6 +250,16 @@ impl Loader<'_, '_> {
         let mut findings = self.findings_of(&keys, selected)?;
         let mut parents = self.parents_of(&executions, selected)?;
         let mut nested = self.nested_of(&keys, selected)?;
+        let mut incidents = match selected.get("incidents") {
+            None => None,
+            Some(wanted) => {
+                let limit = Nested::<IncidentNode>::limit(wanted.limit);
+                Some(incident_lists(
+                    self.reader.incidents_of(&keys, limit)?,
+                    limit,
+                ))
+            }
+        };
         let query_of = |execution: &Execution| (execution.server_id, execution.query.id);
         let queries = self.queries_behind(executions.iter().map(query_of), selected)?;
         Ok(executions
@@ -247,6 +275,7 @@ impl Loader<'_, '_> {
                         limit: *limit,
                         items: lists.remove(&key).unwrap_or_default(),
                     }),
+                    incidents: incidents.as_mut().and_then(|lists| lists.remove(&key)),
                     execution,
                 }
             })
@@ -455,6 +484,17 @@ impl Loader<'_, '_> {
 }
 
 type ByExecution<T> = HashMap<ExecutionKey, Vec<T>>;
+
+fn incident_lists<K: Eq + Hash>(
+    found: HashMap<K, Vec<Incident>>,
+    limit: u32,
+) -> HashMap<K, Nested<IncidentNode>> {
+    let list = |(key, incidents): (K, Vec<Incident>)| {
+        let items = incidents.into_iter().map(IncidentNode).collect();
+        (key, Nested { limit, items })
+    };
+    found.into_iter().map(list).collect()
+}
 
 fn key_of(row: &QueryRow) -> QueryKey {
     (row.query.server_id, row.query.id)

@@ -10,6 +10,7 @@ mod error;
 mod execute;
 mod execution;
 mod http;
+mod incident;
 mod ingest_health;
 mod listen;
 mod loaded;

@@ -8,6 +8,7 @@ use super::{
     analysis::AnalysisNode,
     error::{Code, field_error, not_loaded},
     execution::ExecutionNode,
+    incident::IncidentNode,
     loaded::Loaded,
     pagination::{Cursor, NESTED_ROWS, Nested},
     recommendation::RecommendationNode,
@@ -153,6 +154,7 @@ pub(super) struct QueryNode {
     pub executions: Option<Nested<ExecutionNode>>,
     pub analyses: Option<Nested<AnalysisNode>>,
     pub recommendations: Option<Nested<RecommendationNode>>,
+    pub incidents: Option<Nested<IncidentNode>>,
 }
 
 /// One normalized statement in one database of one server. Counts and times are those of logged executions.
@@ -242,5 +244,14 @@ impl QueryNode {
         #[graphql(default = NESTED_ROWS)] limit: Option<i32>,
     ) -> FieldResult<&[RecommendationNode]> {
         Nested::first(self.recommendations.as_ref(), limit, "recommendations")
+    }
+
+    /// The newest temporary files, lock waits, deadlocks and cancellations, those of executions that were not logged among them. `limit` is
+    /// 1 to 1000.
+    fn incidents(
+        &self,
+        #[graphql(default = NESTED_ROWS)] limit: Option<i32>,
+    ) -> FieldResult<&[IncidentNode]> {
+        Nested::first(self.incidents.as_ref(), limit, "incidents")
     }
 }

@@ -195,6 +195,7 @@ fn report(accounting: &Accounting, formats: &BTreeSet<String>, elapsed: Duration
             "by_root_node": table(accounting.plans_by_root_node.iter().map(|(r, n)| (r.clone(), json!(n))).collect()),
             "by_db_user": by_db_user(&accounting.plans_by_db_user),
         },
+        "incidents": table(accounting.incidents.iter().map(|(kind, n)| (kind.as_str().to_owned(), json!(n))).collect()),
         "forged_duration_messages": accounting.forged_duration_messages,
         "executions": accounting.executions,
         "executions_with_plan": accounting.executions_with_plan,

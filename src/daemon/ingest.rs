@@ -407,6 +407,8 @@ impl ServerIngest {
             plans: events.plans,
             analyses,
             recommendations,
+            incidents: events.incidents,
+            incident_executions: events.incident_executions,
             withdrawn: extent.withdrawn,
             gaps: extent.gaps,
             accounting,

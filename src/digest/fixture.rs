@@ -12,6 +12,7 @@ use crate::{
             CallSite, CapturedPlan, DurationSource, Execution, ExecutionId, ExecutionKind,
         },
         finding::{Analysis, Finding, Rule, Severity},
+        incident::{Incident, IncidentFacts, IncidentKind},
         plan::{Plan, PlanFormat, PlanNode, PlanShape},
         position::{
             Anchor, Codec, FileHint, Generation, GenerationId, GenerationState, Head, LogFormat,
@@ -40,7 +41,7 @@ pub(crate) struct Runs<'a> {
     /// Of the first; each next one is a millisecond longer.
     pub(crate) duration_ms: f64,
     pub(crate) failed: bool,
-    /// With a plan, an analysis with a finding, and a recommendation.
+    /// With a plan, an analysis with a finding, a recommendation, a temporary file, and a lock wait that is known by its query only.
     pub(crate) explained: bool,
 }
 
@@ -184,6 +185,8 @@ fn empty_batch(server: &Server, runs: &[Runs<'_>]) -> Batch {
         plans: vec![],
         analyses: vec![],
         recommendations: vec![],
+        incidents: Vec::new(),
+        incident_executions: Vec::new(),
         withdrawn: vec![],
         gaps: vec![],
         accounting: Accounting::default(),
@@ -246,6 +249,33 @@ fn add(batch: &mut Batch, server: &Server, runs: &Runs<'_>) {
 }
 
 fn explain(batch: &mut Batch, execution: &Execution) {
+    let mut incident = |after_bytes, is_of_execution: bool, facts| {
+        batch.incidents.push(Incident {
+            server_id: execution.server_id,
+            position: Position {
+                offset_bytes: execution.position.offset_bytes + after_bytes,
+                ..execution.position
+            },
+            log_time: execution.started_at,
+            query_id: Some(execution.query.id),
+            execution: is_of_execution.then_some((execution.started_at, execution.id)),
+            facts,
+        });
+    };
+    let temporary_file = IncidentFacts {
+        size_bytes: Some(1 << 33),
+        ..IncidentFacts::of(IncidentKind::TemporaryFile)
+    };
+    let lock_wait = IncidentFacts {
+        wait_ms: Some(1000.5),
+        lock_mode: Some("ShareLock"),
+        lock_type: Some("transactionid"),
+        waiting_pid: Some(7),
+        holder_pids: vec![8, 9],
+        ..IncidentFacts::of(IncidentKind::LockWait)
+    };
+    incident(1, true, temporary_file);
+    incident(2, false, lock_wait);
     batch.plans.push(CapturedPlan {
         execution_id: execution.id,
         started_at: execution.started_at,

@@ -10,6 +10,7 @@ mod captured;
 mod command;
 mod context;
 mod failure;
+mod incident;
 mod pairing;
 mod query;
 mod readable;
@@ -24,6 +25,7 @@ use crate::{
     model::{
         accounting::Accounting,
         execution::{CapturedPlan, Execution},
+        incident::{Incident, IncidentExecution},
     },
     statement::lexer::Backslash,
 };
@@ -51,5 +53,8 @@ pub enum Literals {
 pub struct Events {
     pub executions: Vec<Execution>,
     pub plans: Vec<CapturedPlan>,
+    pub incidents: Vec<Incident>,
+    /// Executions of these incidents and of earlier ones.
+    pub incident_executions: Vec<IncidentExecution>,
     pub accounting: Accounting,
 }

@@ -10,6 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Config, Events,
     arrival::{Arrival, began},
+    incident,
     session::Session,
     shown::Shown,
 };
@@ -56,6 +57,7 @@ pub struct Pairing {
     pub(super) last: Option<Timestamp>,
     /// Rows that previews of a generation's last record have put into the store and that are to be withdrawn when the record is whole.
     pub(super) provisional: BTreeMap<GenerationId, Vec<(ExecutionId, Timestamp)>>,
+    pub(super) incidents: incident::Waiting,
 }
 
 impl Pairing {
@@ -67,6 +69,7 @@ impl Pairing {
             shown: Shown::default(),
             last: None,
             provisional: BTreeMap::new(),
+            incidents: incident::Waiting::default(),
         }
     }
 
@@ -99,6 +102,9 @@ impl Pairing {
             }
         }
         session.log_time = record.log_time;
+        self.incidents
+            .arrive(&self.config, self.server_id, record, events);
+        let known_count = events.executions.len();
         Arrival {
             server_id: self.server_id,
             shown: self.shown,
@@ -108,6 +114,10 @@ impl Pairing {
             events,
         }
         .read(message);
+        let closed = events.executions.iter().skip(known_count);
+        let open = session.open.iter().map(|open| &open.execution);
+        let attached = self.incidents.attach(record, closed.chain(open));
+        events.incident_executions.extend(attached);
         if !session.is_idle() {
             self.sessions.insert(key, session);
         }
@@ -164,6 +174,8 @@ impl Pairing {
             scratch.push(record, &mut events);
         }
         scratch.end_batch(&mut events);
+        events.incidents.clear();
+        events.incident_executions.clear();
         for execution in &mut events.executions {
             execution.open = true;
             if !known.contains(&execution.id) {

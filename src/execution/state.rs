@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    incident,
     pairing::{Pairing, SessionKey},
     query::Told,
     session::{LoggedStatement, Open, Parsed, Reserved, Running, Session, Stage, TextHash},
@@ -41,6 +42,8 @@ struct SavedPairing {
     sessions: Vec<SavedSession>,
     #[serde(default)]
     shown: Shown,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    incidents: Vec<incident::Saved>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -128,6 +131,7 @@ impl Pairing {
                 .map(|(key, session)| save_session(key, session))
                 .collect(),
             shown: self.shown,
+            incidents: self.incidents.save(),
         };
         serde_json::to_vec(&saved).expect("numbers and strings are always JSON")
     }
@@ -152,6 +156,7 @@ impl Pairing {
                 .map(|session| restore_session(server_id, session, &mut rows))
                 .collect(),
             shown: saved.shown,
+            incidents: incident::Waiting::restore(saved.incidents),
         })
     }
 }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::record::{Severity, SqlState};
+use super::{
+    incident::IncidentKind,
+    record::{Severity, SqlState},
+};
 
 /// How many, and how many milliseconds together.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -83,6 +86,8 @@ pub struct Accounting {
     pub plans_nested: u64,
     pub plans_by_root_node: BTreeMap<String, u64>,
     pub plans_by_db_user: BTreeMap<(String, String), CountSum>,
+    /// Temporary files, lock waits, deadlocks and cancellations.
+    pub incidents: BTreeMap<IncidentKind, u64>,
     /// Records that look like durations or plans and were raised by user code.
     pub forged_duration_messages: u64,
     pub executions: u64,
@@ -165,6 +170,9 @@ impl Accounting {
         }
         for ((database, user), sum) in &other.plans_by_db_user {
             by_names(&mut self.plans_by_db_user, database, user).merge(*sum);
+        }
+        for (kind, count) in &other.incidents {
+            *self.incidents.entry(*kind).or_default() += count;
         }
         self.forged_duration_messages += other.forged_duration_messages;
         self.executions += other.executions;

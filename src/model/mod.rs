@@ -8,6 +8,7 @@ pub mod breach;
 pub mod digest;
 pub mod execution;
 pub mod finding;
+pub mod incident;
 pub mod plan;
 pub mod position;
 pub mod public_id;

@@ -32,27 +32,32 @@ pub fn may_be_unparsed(sql_state: Option<&str>, message: &str) -> bool {
 
 /// Whether the message ends in ` at character N`. In a language that isn't known, or not readable, any number near the end may be that.
 fn has_position(message: &str) -> bool {
+    /// The longest text behind the number in any language is 18 bytes.
+    const NEAR_END_BYTES: usize = 40;
+    let may_hold_position = || {
+        let end = message.bytes().rev().take(NEAR_END_BYTES);
+        !message.is_ascii() && end.into_iter().any(|byte| byte.is_ascii_digit())
+    };
+    without_position(message).len() < message.len() || may_hold_position()
+}
+
+/// The message without the ` at character N` that text logs put behind messages about a place in the statement, in any language.
+pub(super) fn without_position(message: &str) -> &str {
     static POSITIONS: LazyLock<Vec<Template>> = LazyLock::new(|| {
         let printed =
             |language: &Messages| Template::printed(language.position, language.encodings);
         MESSAGES.iter().flat_map(printed).collect()
     });
-    /// The longest text behind the number in any language is 18 bytes.
-    const NEAR_END_BYTES: usize = 40;
-    let is_known = POSITIONS.iter().any(|template| match template.texts()[..] {
-        [before, after] => message.strip_suffix(after).is_some_and(|number| {
-            let text = number.trim_end_matches(|c: char| c.is_ascii_digit());
-            text.len() < number.len() && text.ends_with(before)
-        }),
-        _ => false,
-    });
-    is_known
-        || (!message.is_ascii()
-            && message
-                .bytes()
-                .rev()
-                .take(NEAR_END_BYTES)
-                .any(|byte| byte.is_ascii_digit()))
+    let text_before = |template: &Template| match template.texts()[..] {
+        [before, after] => {
+            let numbered = message.strip_suffix(after)?;
+            let text = numbered.trim_end_matches(|c: char| c.is_ascii_digit());
+            let has_number = text.len() < numbered.len();
+            text.strip_suffix(before).filter(|_| has_number)
+        }
+        _ => None,
+    };
+    POSITIONS.iter().find_map(text_before).unwrap_or(message)
 }
 
 /// English messages of parse analysis (parse_relation.c, parse_func.c, parse_oper.c, parse_type.c, parse_agg.c) and of input functions, which

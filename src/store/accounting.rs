@@ -15,6 +15,7 @@ use super::{
 };
 use crate::model::{
     accounting::{Accounting, CountSum, DurationKind, NAMES_CAP, OTHER},
+    incident::IncidentKind,
     plan::PlanFormat,
     position::ServerId,
     record::{Severity, SqlState},
@@ -83,6 +84,10 @@ fn read_count(
         "by_severity" => {
             let severity = Severity::from_english(&key)?;
             accounting.by_severity.insert(severity, sum.count);
+        }
+        "incidents" => {
+            let kind = IncidentKind::from_name(&key)?;
+            accounting.incidents.insert(kind, sum.count);
         }
         "by_sqlstate" => {
             let code = SqlState::new(&key)?;
@@ -154,6 +159,9 @@ pub(super) fn add(
     }
     for (code, count) in &accounting.by_sqlstate {
         put("by_sqlstate", code.as_str(), *count, 0.0, None)?;
+    }
+    for (kind, count) in &accounting.incidents {
+        put("incidents", kind.as_str(), *count, 0.0, None)?;
     }
     for (kind, count) in &accounting.durations_by_kind {
         put("durations_by_kind", kind.as_str(), *count, 0.0, None)?;

@@ -11,13 +11,14 @@ use jiff::Timestamp;
 use super::{
     Error, Store, accounting, advice_job, analysis, breach, checkpoint,
     execution::{self, ExecutionKey},
-    plan, query, recommendation, server, statistics,
+    incident, plan, query, recommendation, server, statistics,
 };
 use crate::model::{
     accounting::Accounting,
     breach::{Breach, LongExecution, QueryHistory},
     execution::{CapturedPlan, Execution, ExecutionId},
     finding::Analysis,
+    incident::{Incident, IncidentExecution},
     position::{Gap, Generation, ServerId},
     query::QueryId,
     recommendation::Recommendation,
@@ -39,6 +40,9 @@ pub struct Batch {
     /// Each replaces the execution's earlier analysis with its findings.
     pub analyses: Vec<Analysis>,
     pub recommendations: Vec<Recommendation>,
+    pub incidents: Vec<Incident>,
+    /// Of incidents of this batch and of earlier ones.
+    pub incident_executions: Vec<IncidentExecution>,
     /// Open executions to take back before the others are stored: with plans, analyses and findings, and with the breaches, advice jobs and
     /// the query that nothing else in the store bears out.
     pub withdrawn: Vec<(ExecutionId, Timestamp)>,
@@ -124,6 +128,9 @@ fn store(
     for recommendation in &batch.recommendations {
         recommendation::store(connection, recommendation)?;
     }
+
+    incident::store(connection, &batch.incidents)?;
+    incident::attach(connection, batch.server, &batch.incident_executions)?;
 
     let withdrawn_queries = forget_withdrawn(connection, &withdrawn)?;
     let opened_breaches = judge(connection, batch, server_first_seen, now, policy)?;

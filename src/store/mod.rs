@@ -14,6 +14,7 @@ mod connection;
 mod execution;
 #[cfg(test)]
 mod fixture;
+mod incident;
 mod ingest;
 mod migrations;
 mod nested;

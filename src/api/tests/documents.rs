@@ -87,9 +87,37 @@ fn the_promised_query_works() {
 }
 
 #[test]
+fn incidents_of_a_query_and_of_its_executions() {
+    let fixture = Fixture::empty();
+    let runs = Runs::explained("select 1", "2026-03-04T08:00:00Z", 2, 1500.0);
+    fixture.ingest("shop", &[runs]);
+    let document = "{ queries { incidents(limit: 3) { kind logTime }
+        executions(limit: 1) { incidents { kind sizeBytes waitMs holderPids } } }
+        all: queries { incidents(limit: 1) { waitMs lockMode lockType waitingPid holderPids } } }";
+    assert_eq!(
+        data(&fixture, document),
+        json!({
+            "queries": [{
+                "incidents": [
+                    { "kind": "LOCK_WAIT", "logTime": "2026-03-04T08:00:01Z" },
+                    { "kind": "TEMPORARY_FILE", "logTime": "2026-03-04T08:00:01Z" },
+                    { "kind": "LOCK_WAIT", "logTime": "2026-03-04T08:00:00Z" },
+                ],
+                "executions": [{ "incidents": [
+                    { "kind": "TEMPORARY_FILE", "sizeBytes": "8589934592", "waitMs": null, "holderPids": [] },
+                ] }],
+            }],
+            "all": [{ "incidents": [
+                { "waitMs": 1000.5, "lockMode": "ShareLock", "lockType": "transactionid", "waitingPid": 7, "holderPids": [8, 9] },
+            ] }],
+        })
+    );
+}
+
+#[test]
 fn the_number_of_statements_depends_on_the_document_only() {
-    let everything = "query { queries(limit: 100) { id server { name } executions(limit: 2) { id plans { document } findings { rule } query { id } parent { id } nestedExecutions { id parent { id query { id } } } }
-        analyses { findings { rule } plans { id } query { normalizedSql } } recommendations { id query { id } } }
+    let everything = "query { queries(limit: 100) { id server { name } executions(limit: 2) { id plans { document } findings { rule } incidents { kind } query { id } parent { id } nestedExecutions { id parent { id query { id } } } }
+        incidents(limit: 3) { kind } analyses { findings { rule } plans { id } query { normalizedSql } } recommendations { id query { id } } }
         servers { name } ingestHealth { recordsTotal } summary { servers { slowQueries { recommendations { summary } } } } }";
     let one = Fixture::empty();
     one.ingest(

@@ -27,12 +27,12 @@ fn resolve(loaded: &Loaded, document: &str) -> (Value, Value) {
 /// Every field that needs loading, `levels` deep.
 fn everything_of_query(levels: u32) -> String {
     if levels == 0 {
-        return "id server { name }".to_owned();
+        return "id server { name } incidents(limit: 1000) { kind }".to_owned();
     }
     let query = everything_of_query(levels - 1);
     format!(
-        "id server {{ name }} executions(limit: 1000) {{ id plans {{ id }} findings {{ rule }} query {{ {query} }} }}
-         analyses(limit: 1000) {{ plans {{ id }} findings {{ rule }} query {{ {query} }} }}
+        "id server {{ name }} executions(limit: 1000) {{ id plans {{ id }} findings {{ rule }} incidents(limit: 1000) {{ kind }} query {{ {query} }} }}
+         incidents(limit: 1000) {{ kind }} analyses(limit: 1000) {{ plans {{ id }} findings {{ rule }} query {{ {query} }} }}
          recommendations(limit: 1000) {{ id query {{ {query} }} }}"
     )
 }
@@ -47,7 +47,8 @@ fn selection_of_query(
     let mut fields = vec!["id".to_owned()];
     for _ in 0..bytes.next().unwrap_or(0) % 4 {
         let limit = bytes.next().unwrap_or(0) % 4 + 1;
-        let field = match bytes.next().unwrap_or(0) % 4 {
+        let field = match bytes.next().unwrap_or(0) % 5 {
+            4 => format!("i{limit}: incidents(limit: {limit}) {{ kind }}"),
             0 => "server { name }".to_owned(),
             _ if levels == 0 => "normalizedSql".to_owned(),
             1 => {
