@@ -99,7 +99,7 @@ fn advice(probe: &Probe) -> String {
     if probe.plans > probe.plans_read || probe.plans == 0 {
         sql.push((
             "ALTER SYSTEM SET auto_explain.log_format = 'json';",
-            Some("plans in other formats are counted and not read"),
+            Some("the format that tells the most"),
         ));
     }
     if !probe.analyze {

@@ -3,10 +3,17 @@
 //! The body of a plan record comes in, in any auto_explain.log_format; JSON goes out as a plan tree, its shape and a document for the
 //! store, all without literals. How a literal is taken out of a condition is the caller's: this stage knows plans and no SQL.
 
+mod document;
+#[cfg(test)]
+mod format_tests;
 mod json;
+mod keys;
 mod shape;
+mod text;
 mod tree;
 mod value;
+mod xml;
+mod yaml;
 
 use crate::model::plan::{Plan, PlanFormat};
 
@@ -25,22 +32,33 @@ pub struct ReadPlan {
 /// Why a plan couldn't be read. Messages hold nothing of the plan.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("a plan in {} format is not read; set auto_explain.log_format = 'json'", .0.as_str())]
-    UnsupportedFormat(PlanFormat),
     #[error("a plan that nests deeper than {MAX_DEPTH} levels is not read")]
     TooDeep,
     #[error("the plan is not whole JSON; the log may be torn")]
     Json(#[source] serde_json::Error),
+    #[error("the plan is not whole text; the log may be torn")]
+    Text,
+    #[error("the plan is not whole YAML; the log may be torn")]
+    Yaml,
+    #[error(
+        "the plan is not well-formed XML: the log may be torn, or the statement holds control characters, which XML has no way to write; \
+         with auto_explain.log_format = 'json' it would be read"
+    )]
+    Xml,
     #[error("the plan has no \"{0}\" where auto_explain writes one")]
     Missing(&'static str),
 }
 
 /// Reads the body of a plan record. `redact` takes the literals out of a condition, expression or statement.
 pub fn read(body: &str, redact: &dyn Fn(&str) -> String) -> Result<ReadPlan, Error> {
-    match format_of(body) {
-        PlanFormat::Json => json::read(body, redact),
-        format => Err(Error::UnsupportedFormat(format)),
-    }
+    let format = format_of(body);
+    let value = match format {
+        PlanFormat::Json => json::parse(body),
+        PlanFormat::Text => text::parse(body),
+        PlanFormat::Xml => xml::parse(body),
+        PlanFormat::Yaml => yaml::parse(body),
+    }?;
+    document::read(format, value, redact)
 }
 
 /// The auto_explain.log_format of a plan record's body. JSON, XML and YAML show by how they begin; what is none of them is text.
@@ -50,12 +68,21 @@ pub fn format_of(body: &str) -> PlanFormat {
         PlanFormat::Json
     } else if body.starts_with("<explain") {
         PlanFormat::Xml
-    } else if body.starts_with("Query Text: \"") {
-        // A statement can't begin with a quoted identifier, so this is no text format.
+    } else if begins_as_yaml(body) {
         PlanFormat::Yaml
     } else {
         PlanFormat::Text
     }
+}
+
+/// `Query Text: "…"`, then `Query Parameters: "…"` or `Plan: `. The first line alone doesn't tell: the text of an assignment in PL/pgSQL
+/// begins with its target, which may be quoted.
+fn begins_as_yaml(body: &str) -> bool {
+    let Some((statement, rest)) = body.split_once('\n') else {
+        return false;
+    };
+    statement.starts_with("Query Text: \"")
+        && (rest.starts_with("Plan:") || rest.starts_with("Query Parameters: \""))
 }
 
 #[cfg(test)]
@@ -66,7 +93,7 @@ mod tests {
     use crate::model::plan::PlanNode;
     use proptest::prelude::*;
 
-    fn read_json(body: &str) -> Result<ReadPlan, Error> {
+    fn read_redacted(body: &str) -> Result<ReadPlan, Error> {
         read(body, &|text| {
             text.replace("'secret'", "?").replace("4711", "?")
         })
@@ -93,7 +120,7 @@ mod tests {
   "Triggers": [
   ]
 }"#;
-        let found = read_json(body).unwrap();
+        let found = read_redacted(body).unwrap();
         let root = PlanNode {
             node_type: "Seq Scan".to_owned(),
             relation_name: Some("t".to_owned()),
@@ -130,18 +157,97 @@ mod tests {
             ),
             ("Query Text: \"select 1\"\nPlan: \n", PlanFormat::Yaml),
             (
+                "Query Text: \"select $1\"\nQuery Parameters: \"$1 = '1'\"\nPlan: \n",
+                PlanFormat::Yaml,
+            ),
+            (
                 "Query Text: select 1\nResult  (cost=0.00..0.01 rows=1 width=4)",
+                PlanFormat::Text,
+            ),
+            (
+                "Query Text: \"Sum\" := $1\nQuery Parameters: $1 = '1'\nResult  (cost=0.00..0.01 rows=1 width=4)",
+                PlanFormat::Text,
+            ),
+            (
+                "Query Text: {\nResult  (cost=0.00..0.01 rows=1 width=4)",
                 PlanFormat::Text,
             ),
             ("", PlanFormat::Text),
         ] {
             assert_eq!(format_of(body), format, "{body}");
         }
-        let error = read_json("Query Text: select 1").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "a plan in text format is not read; set auto_explain.log_format = 'json'"
+    }
+
+    #[test]
+    fn no_format_keeps_a_literal() {
+        let document = concat!(
+            r#"{"Plan":{"Node Type":"Foreign Scan","Operation":"Select","Parallel Aware":false,"Relation Name":"secret","Alias":"secret","#,
+            r#""Startup Cost":0.0,"Total Cost":1.5,"Plan Rows":3,"Plan Width":4,"Output":["a","?::text"],"Filter":"(a = ?::text)","#,
+            r#""Remote SQL":"SELECT a FROM t WHERE b = ?","Foreign Program":"?","New Cond":"?"},"Settings":{"work_mem":"4711"},"#,
+            r#""Triggers":[{"Trigger Name":"'secret'","Constraint Name":"c","Relation":"t","Calls":1}]}"#,
         );
+        let json = document
+            .replace(r#""?::text""#, r#""'secret'::text""#)
+            .replace("a = ?", "a = 'secret'")
+            .replace("b = ?", "b = 'secret'")
+            .replace(r#""?""#, r#""4711""#)
+            .replacen(
+                '{',
+                r#"{"Query Text":"'secret'","Query Parameters":"$1 = 'secret'","#,
+                1,
+            );
+        let text = "\
+Query Text: 'secret'
+Query Parameters: $1 = 'secret'
+Foreign Scan on secret  (cost=0.00..1.50 rows=3 width=4)
+  Output: a, 'secret'::text
+  Filter: (a = 'secret'::text)
+  Remote SQL: SELECT a FROM t WHERE b = 'secret'
+  Foreign Program: 4711
+  New Cond: 4711
+Settings: work_mem = '4711'
+Trigger 'secret' for constraint c on t: calls=1";
+        let xml = "<explain><Query-Text>'secret'</Query-Text><Query-Parameters>$1 = 'secret'</Query-Parameters>\
+             <Plan><Node-Type>Foreign Scan</Node-Type><Operation>Select</Operation><Parallel-Aware>false</Parallel-Aware>\
+             <Relation-Name>secret</Relation-Name><Alias>secret</Alias><Startup-Cost>0.00</Startup-Cost><Total-Cost>1.50</Total-Cost>\
+             <Plan-Rows>3</Plan-Rows><Plan-Width>4</Plan-Width><Output><Item>a</Item><Item>'secret'::text</Item></Output>\
+             <Filter>(a = 'secret'::text)</Filter><Remote-SQL>SELECT a FROM t WHERE b = 'secret'</Remote-SQL>\
+             <Foreign-Program>4711</Foreign-Program><New-Cond>4711</New-Cond></Plan><Settings><work_mem>4711</work_mem></Settings>\
+             <Triggers><Trigger><Trigger-Name>'secret'</Trigger-Name><Constraint-Name>c</Constraint-Name><Relation>t</Relation>\
+             <Calls>1</Calls></Trigger></Triggers></explain>";
+        let yaml = r#"Query Text: "'secret'"
+Query Parameters: "$1 = 'secret'"
+Plan:
+  Node Type: "Foreign Scan"
+  Operation: "Select"
+  Parallel Aware: false
+  Relation Name: "secret"
+  Alias: "secret"
+  Startup Cost: 0.00
+  Total Cost: 1.50
+  Plan Rows: 3
+  Plan Width: 4
+  Output:
+    - "a"
+    - "'secret'::text"
+  Filter: "(a = 'secret'::text)"
+  Remote SQL: "SELECT a FROM t WHERE b = 'secret'"
+  Foreign Program: "4711"
+  New Cond: "4711"
+Settings:
+  work_mem: "4711"
+Triggers:
+  - Trigger Name: "'secret'"
+    Constraint Name: "c"
+    Relation: "t"
+    Calls: 1"#;
+        for body in [json.as_str(), text, xml, yaml] {
+            assert_eq!(
+                read_redacted(body).unwrap().plan.document,
+                document,
+                "{body}"
+            );
+        }
     }
 
     #[test]
@@ -160,11 +266,23 @@ mod tests {
                 "the plan is not whole JSON; the log may be torn",
             ),
             (
+                "Query Text: select 'secret'",
+                "the plan is not whole text; the log may be torn",
+            ),
+            (
+                "Query Text: \"secret\"\nPlan: \n  Node Type: A",
+                "the plan is not whole YAML; the log may be torn",
+            ),
+            (
                 "{\"Query Text\": \"\", \"Plan\": {\"Node Type\": \"A\"}} x",
                 "the plan is not whole JSON; the log may be torn",
             ),
         ] {
-            assert_eq!(read_json(body).unwrap_err().to_string(), message, "{body}");
+            assert_eq!(
+                read_redacted(body).unwrap_err().to_string(),
+                message,
+                "{body}"
+            );
         }
     }
 
@@ -183,7 +301,7 @@ mod tests {
     #[test]
     fn deep_plans_are_read_and_deeper_ones_refused() {
         let mut nodes = 0;
-        let deepest = read_json(&chain(MAX_DEPTH / 2)).unwrap();
+        let deepest = read_redacted(&chain(MAX_DEPTH / 2)).unwrap();
         deepest.plan.root.walk(&mut |_, _| nodes += 1);
         assert_eq!(nodes, MAX_DEPTH / 2);
         for body in [
@@ -191,14 +309,14 @@ mod tests {
             chain(100_000),
             "{\"Plan\": ".to_owned() + &"[".repeat(100_000),
         ] {
-            assert!(matches!(read_json(&body), Err(Error::TooDeep)));
+            assert!(matches!(read_redacted(&body), Err(Error::TooDeep)));
         }
     }
 
     proptest! {
         #[test]
         fn any_body_is_read_or_refused(body in "(\\{|\\}|\\[|\\]|\"Query Text\"|\"Plan\"|\"Node Type\"|\"Plans\"|:|,|1|\"a\"|null| ){0,40}") {
-            let _ = read_json(&body);
+            let _ = read_redacted(&body);
         }
     }
 }

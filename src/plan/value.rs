@@ -1,6 +1,7 @@
 //! A JSON value as EXPLAIN writes it: keys in their order, texts borrowed from the log where they hold no escape.
 //!
-//! It exists for speed alone: `serde_json::Value` hashes and allocates every key, and plans are most of a log's bytes.
+//! Plans of every format become this one value. It exists for speed: `serde_json::Value` hashes and allocates every key, and plans are
+//! most of a log's bytes.
 
 use std::{borrow::Cow, fmt};
 
@@ -12,7 +13,7 @@ use serde_json::Number;
 
 type Text<'a> = Cow<'a, str>;
 
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) enum Json<'a> {
     Null,
     Bool(bool),
@@ -23,7 +24,7 @@ pub(super) enum Json<'a> {
 }
 
 /// The entries of an object as they come; a key may come twice.
-#[derive(Debug)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Object<'a>(pub(super) Vec<(Text<'a>, Json<'a>)>);
 
 impl<'a> Object<'a> {
@@ -31,6 +32,24 @@ impl<'a> Object<'a> {
     pub(super) fn get(&self, key: &str) -> Option<&Json<'a>> {
         let mut newest_first = self.0.iter().rev();
         newest_first.find_map(|(name, value)| (name == key).then_some(value))
+    }
+
+    pub(super) fn push(&mut self, key: impl Into<Text<'a>>, value: Json<'a>) {
+        self.0.push((key.into(), value));
+    }
+}
+
+impl<'a> Json<'a> {
+    pub(super) fn text(text: impl Into<Text<'a>>) -> Self {
+        Self::Text(text.into())
+    }
+
+    /// A number or truth value as EXPLAIN prints it: `1.00`, `false`. What is neither is a text.
+    pub(super) fn scalar(printed: &'a str) -> Self {
+        match serde_json::from_str(printed) {
+            Ok(scalar @ (Self::Number(_) | Self::Bool(_))) => scalar,
+            _ => Self::text(printed),
+        }
     }
 }
 

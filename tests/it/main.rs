@@ -27,6 +27,8 @@ mod kill;
 mod languages;
 // Plans of real servers: read whole, without literals, of one shape over releases.
 mod plan;
+// The same statement logged as JSON, text, XML and YAML is the same plan.
+mod plan_formats;
 // What a visitor sees first.
 mod sample_logs;
 // The unit file and the example configuration.

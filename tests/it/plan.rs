@@ -109,8 +109,8 @@ fn assert_no_literal(plan: &ReadPlan) {
     }
 }
 
-/// The bodies of the JSON plans in one case's stderr log; `None` where the logs aren't there.
-fn corpus_plans(case: &str) -> Option<Vec<String>> {
+/// The bodies of the plans in one case's stderr log; `None` where the logs aren't there.
+pub(crate) fn corpus_plans(case: &str) -> Option<Vec<String>> {
     let folder = corpus_case(case)?.join("log");
     let mut bodies = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -123,23 +123,29 @@ fn corpus_plans(case: &str) -> Option<Vec<String>> {
                 .unwrap();
             bytes = unpacked;
         }
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let mut lines = text.split_inclusive('\n').peekable();
-        while let Some(line) = lines.next() {
-            if !line.contains("LOG:  duration: ") || !line.ends_with(" ms  plan:\n") {
-                continue;
-            }
-            let mut body = String::new();
-            while let Some(line) = lines.next_if(|line| line.starts_with('\t')) {
-                body.push_str(&line[1..]);
-            }
-            bodies.push(body);
-        }
+        bodies.extend(plan_bodies(&String::from_utf8_lossy(&bytes)));
     }
     Some(bodies)
 }
 
-fn corpus_case(case: &str) -> Option<PathBuf> {
+/// The bodies of the plan records of a stderr log, without the tabs of their lines.
+pub(crate) fn plan_bodies(log: &str) -> Vec<String> {
+    let mut bodies = Vec::new();
+    let mut lines = log.split_inclusive('\n').peekable();
+    while let Some(line) = lines.next() {
+        if !line.contains("LOG:  duration: ") || !line.ends_with(" ms  plan:\n") {
+            continue;
+        }
+        let mut body = String::new();
+        while let Some(line) = lines.next_if(|line| line.starts_with('\t')) {
+            body.push_str(&line[1..]);
+        }
+        bodies.push(body);
+    }
+    bodies
+}
+
+pub(crate) fn corpus_case(case: &str) -> Option<PathBuf> {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../shared/corpus/cases")
         .join(case);
