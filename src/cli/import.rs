@@ -11,10 +11,13 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::{Error, Logs, output};
+use super::{Error, Logs, output, stdin};
 use crate::{
     config::Settings,
-    daemon::{self, Advisor, ServerIngest, ingest::Turn},
+    daemon::{
+        self, Advisor, ServerConfig, ServerIngest,
+        ingest::{self, Turn},
+    },
     model::{
         accounting::{Accounting, CountSum},
         visible::visible_json,
@@ -59,14 +62,22 @@ pub(super) fn run(import: &Import, settings: &mut Settings) -> Result<(), Error>
         true => Advisor::new(&settings.daemon.advice, &store)?,
         false => None,
     };
+    let spool = match import.logs.paths.iter().any(|path| stdin::is_named(path)) {
+        true => Some(stdin::Spool::fill(settings.daemon.store.url.directory())?),
+        false => None,
+    };
+    if let (Some(spool), [server]) = (&spool, settings.daemon.servers.as_mut_slice()) {
+        server.paths = vec![spool.path()];
+    }
     let progress = progress_bar(import.report);
     let mut accounting = Accounting::default();
     let mut formats = BTreeSet::new();
     for server in &settings.daemon.servers {
-        let mut ingest = ServerIngest::open(&store, server, Mode::Finite, &settings.daemon.ingest)
-            .map_err(daemon::Error::from)?;
-        read_all(&mut ingest, &progress)?;
-        ingest.finish().map_err(daemon::Error::from)?;
+        let ingest = read_server(&store, server, &settings.daemon.ingest, &progress);
+        let ingest = ingest.map_err(|error| match &spool {
+            Some(spool) => spool.name_in(&error),
+            None => error,
+        })?;
         accounting.merge(&ingest.accounting);
         formats.extend(ingest.formats().iter().cloned());
     }
@@ -89,6 +100,19 @@ pub(super) fn run(import: &Import, settings: &mut Settings) -> Result<(), Error>
         }
     };
     Ok(output::line(&text)?)
+}
+
+fn read_server(
+    store: &Store,
+    server: &ServerConfig,
+    config: &ingest::Config,
+    progress: &ProgressBar,
+) -> Result<ServerIngest, Error> {
+    let mut ingest =
+        ServerIngest::open(store, server, Mode::Finite, config).map_err(daemon::Error::from)?;
+    read_all(&mut ingest, progress)?;
+    ingest.finish().map_err(daemon::Error::from)?;
+    Ok(ingest)
 }
 
 /// Reads until a look at the files finds nothing more.
@@ -127,9 +151,10 @@ fn progress_bar(report: Report) -> ProgressBar {
 /// What a run took in, in one sentence.
 pub(super) fn sentence(accounting: &Accounting, elapsed: Duration) -> String {
     if accounting.records_total == 0 {
-        return match accounting.foreign {
-            0 => "Read nothing new.".to_owned(),
-            lines => format!(
+        return match (accounting.unparsed, accounting.foreign) {
+            (0, 0) => "Read nothing new.".to_owned(),
+            (lines @ 1.., _) => format!("Read no log record: {lines} lines could not be read."),
+            (0, lines) => format!(
                 "Read nothing of the server: {lines} lines are of other programs, told by syslog_ident; --syslog-ident names the server's."
             ),
         };

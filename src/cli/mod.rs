@@ -8,6 +8,7 @@ mod query;
 mod schema;
 mod serve;
 mod signals;
+mod stdin;
 mod summary;
 mod watch;
 
@@ -83,11 +84,20 @@ pub enum Error {
 
 impl Error {
     fn exit_code(&self) -> ExitCode {
+        match self.is_usage() {
+            true => ExitCode::from(2),
+            false => ExitCode::FAILURE,
+        }
+    }
+
+    /// Whether the usage or the configuration is what is wrong.
+    fn is_usage(&self) -> bool {
         match self {
-            Self::Usage(_) | Self::Config(_) => ExitCode::from(2),
-            Self::Daemon(error) if error.is_configuration() => ExitCode::from(2),
-            Self::Api(crate::api::Error::NotLoopback { .. }) => ExitCode::from(2),
-            _ => ExitCode::FAILURE,
+            Self::Usage(_) | Self::Config(_) | Self::Api(crate::api::Error::NotLoopback { .. }) => {
+                true
+            }
+            Self::Daemon(error) => error.is_configuration(),
+            _ => false,
         }
     }
 }
@@ -95,7 +105,7 @@ impl Error {
 /// Which logs, for the commands that read them.
 #[derive(Debug, Clone, Args)]
 struct Logs {
-    /// Log files, folders or globs; instead of the configured servers.
+    /// Log files, folders or globs; instead of the configured servers. - alone: standard input (import)
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Name of the server that the logs are of [default: the name of their folder]
@@ -140,6 +150,12 @@ fn execute(cli: &Cli) -> Result<(), Error> {
     })?;
     telemetry::init(settings.log_format, cli.global.verbose);
     if let Some(logs) = logs {
+        let reads_stdin = logs.paths.iter().any(|path| stdin::is_named(path));
+        if reads_stdin && (logs.paths.len() > 1 || !matches!(cli.command, Command::Import(_))) {
+            return Err(Error::Usage(
+                "- is standard input, which only import reads, and then nothing else: plantail import -; a file of that name is ./-".to_owned(),
+            ));
+        }
         settings.daemon.servers = servers(logs, std::mem::take(&mut settings.daemon.servers))?;
     }
     match &cli.command {
@@ -177,6 +193,10 @@ fn servers(logs: &Logs, configured: Vec<ServerConfig>) -> Result<Vec<ServerConfi
         syslog_ident: logs.syslog_ident.clone(),
         time_zone: None,
     };
+    if logs.paths.iter().any(|path| stdin::is_named(path)) {
+        let name = logs.server.clone().unwrap_or_else(|| "stdin".to_owned());
+        return Ok(vec![named(name, logs.paths.clone())]);
+    }
     let found = discovery::servers_of(&logs.paths)
         .map_err(|error| Error::Daemon(ingest::Error::from(error).into()))?;
     Ok(match &logs.server {

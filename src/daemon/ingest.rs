@@ -33,6 +33,11 @@ use crate::{
 /// Silence after which the last record of a file is stored as far as it has come.
 const PREVIEW_AFTER: Duration = Duration::from_millis(50);
 
+/// The same where more than [`FEW_RECORDS`] wait, as behind syslog on a busy server: each preview reads all of them again.
+const PREVIEW_MANY_AFTER: Duration = Duration::from_secs(1);
+
+const FEW_RECORDS: usize = 16;
+
 /// One configured server: which files are its log and how they are written.
 #[derive(Debug, Clone)]
 pub struct ServerConfig {
@@ -111,6 +116,7 @@ pub struct ServerIngest {
 struct Pending {
     settled_bytes: u64,
     since: Instant,
+    preview_after: Duration,
     stored: bool,
 }
 
@@ -226,7 +232,11 @@ impl ServerIngest {
     pub fn wake_in(&self) -> Option<Duration> {
         let waiting = self.pending.values().filter(|pending| !pending.stored);
         waiting
-            .map(|pending| PREVIEW_AFTER.saturating_sub(pending.since.elapsed()))
+            .map(|pending| {
+                pending
+                    .preview_after
+                    .saturating_sub(pending.since.elapsed())
+            })
             .min()
     }
 
@@ -297,6 +307,10 @@ impl ServerIngest {
             let pending = Pending {
                 settled_bytes,
                 since: Instant::now(),
+                preview_after: match assembler.pending_count() <= FEW_RECORDS {
+                    true => PREVIEW_AFTER,
+                    false => PREVIEW_MANY_AFTER,
+                },
                 stored: false,
             };
             self.pending.insert(chunk.generation, pending);
@@ -347,7 +361,9 @@ impl ServerIngest {
         let due: Vec<_> = self
             .pending
             .iter_mut()
-            .filter(|(_, pending)| !pending.stored && pending.since.elapsed() >= PREVIEW_AFTER)
+            .filter(|(_, pending)| {
+                !pending.stored && pending.since.elapsed() >= pending.preview_after
+            })
             .map(|(generation, pending)| {
                 pending.stored = true;
                 (*generation, pending.settled_bytes)

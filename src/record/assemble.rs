@@ -110,6 +110,11 @@ impl Assembler {
         self.lines.pending()
     }
 
+    /// How many records may be pending, at most.
+    pub fn pending_count(&self) -> usize {
+        self.lines.pending_count()
+    }
+
     /// Whether the last lines are none of a record; the sink hears of them when they end.
     pub fn ends_unparsed(&self) -> bool {
         self.lines.ends_unparsed()

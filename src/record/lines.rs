@@ -83,6 +83,15 @@ impl Lines {
         }
     }
 
+    /// How many records may be pending, at most.
+    pub(super) fn pending_count(&self) -> usize {
+        match self {
+            Self::Csvlog(_) | Self::Jsonlog(_) => 0,
+            Self::Stderr(_) | Self::InOrder(_) => 1,
+            Self::ByProcess(lines) => lines.pending_count(),
+        }
+    }
+
     /// Whether the last lines are none of a record; the sink hears of them when they end.
     pub(super) fn ends_unparsed(&self) -> bool {
         match self {

@@ -37,6 +37,15 @@ impl StoreUrl {
     pub(super) fn path(&self) -> &Path {
         &self.0
     }
+
+    /// Where the store is, and may have company.
+    pub fn directory(&self) -> &Path {
+        match self.0.parent() {
+            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+            Some(parent) => parent,
+            None => &self.0,
+        }
+    }
 }
 
 impl fmt::Display for StoreUrl {

@@ -33,6 +33,10 @@ mod plan_formats;
 mod sample_logs;
 // The unit file and the example configuration.
 mod service;
+// import - reads standard input.
+mod stdin;
+// A real rsyslog between a real PostgreSQL and plantail.
+mod syslog;
 // Rotation, restart and amended records, as the daemon sees them.
 mod tailing;
 // Import direction, headers, true maps.

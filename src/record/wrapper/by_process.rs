@@ -61,7 +61,7 @@ pub(in super::super) struct ByProcess {
 enum Item {
     Message(Held),
     Other {
-        held_bytes: usize,
+        start_bytes: u64,
         assembled: Assembled,
     },
 }
@@ -123,7 +123,6 @@ impl ByProcess {
         read_at: Timestamp,
         sink: &mut dyn FnMut(Assembled),
     ) {
-        self.line_count += 1;
         let start_bytes = *self.entry_start_bytes.get_or_insert(line.start_bytes);
         let place = Place {
             start_bytes,
@@ -143,13 +142,20 @@ impl ByProcess {
             Reading::JournalExport => self.export.line(line.bytes, ident),
             Reading::Piece(_) => Unwrapped::NotWrapped,
         };
+        if matches!(unwrapped, Unwrapped::Part) {
+            return;
+        }
+        self.line_count += 1;
         match unwrapped {
-            Unwrapped::Part => return,
+            Unwrapped::Part => {}
             Unwrapped::Text(entry) => self.entry(&entry, place),
-            Unwrapped::Foreign => self.other(Assembled::Foreign {
-                start_bytes: place.start_bytes,
-                end_bytes: place.end_bytes,
-            }),
+            Unwrapped::Foreign => {
+                let foreign = Assembled::Foreign {
+                    start_bytes,
+                    end_bytes: place.end_bytes,
+                };
+                self.other(start_bytes, foreign);
+            }
             Unwrapped::NotWrapped => self.unparsed(place, UnparsedReason::NotWrapped),
         }
         self.entry_start_bytes = None;
@@ -182,16 +188,15 @@ impl ByProcess {
         records
     }
 
+    pub(in super::super) fn pending_count(&self) -> usize {
+        self.queue.len()
+    }
+
     /// First byte of the first message that isn't complete.
     pub(in super::super) fn unsettled_from_bytes(&self) -> Option<u64> {
         let first = self.queue.front().map(|item| match item {
             Item::Message(held) => held.start_bytes,
-            Item::Other { assembled, .. } => match assembled {
-                Assembled::Unparsed { start_bytes, .. }
-                | Assembled::Torn { start_bytes, .. }
-                | Assembled::Foreign { start_bytes, .. } => *start_bytes,
-                Assembled::Record(record) => record.position.offset_bytes,
-            },
+            Item::Other { start_bytes, .. } => *start_bytes,
         });
         first.or(self.entry_start_bytes)
     }
@@ -339,18 +344,18 @@ impl ByProcess {
     }
 
     fn unparsed(&mut self, place: Place, reason: UnparsedReason) {
-        self.other(Assembled::Unparsed {
+        let unparsed = Assembled::Unparsed {
             start_bytes: place.start_bytes,
             end_bytes: place.end_bytes,
             reason,
-        });
+        };
+        self.other(place.start_bytes, unparsed);
     }
 
-    fn other(&mut self, assembled: Assembled) {
-        let held_bytes = size_of::<Item>();
-        self.held_bytes += held_bytes;
+    fn other(&mut self, start_bytes: u64, assembled: Assembled) {
+        self.held_bytes += size_of::<Item>();
         self.queue.push_back(Item::Other {
-            held_bytes,
+            start_bytes,
             assembled,
         });
     }
@@ -381,21 +386,16 @@ impl ByProcess {
     fn emit(&mut self, item: Item, sink: &mut dyn FnMut(Assembled)) {
         let number = self.first_number;
         self.first_number += 1;
+        self.held_bytes -= size_of::<Item>();
         match item {
             Item::Message(held) => {
-                self.held_bytes -= size_of::<Item>() + held.message.size_bytes();
+                self.held_bytes -= held.message.size_bytes();
                 if self.open.get(&held.process_id) == Some(&number) {
                     self.open.remove(&held.process_id);
                 }
                 held.message.read(&mut self.reader, sink);
             }
-            Item::Other {
-                held_bytes,
-                assembled,
-            } => {
-                self.held_bytes -= held_bytes;
-                sink(assembled);
-            }
+            Item::Other { assembled, .. } => sink(assembled),
         }
     }
 }

@@ -125,7 +125,11 @@ fn rfc5424(input: &[u8]) -> IResult<&[u8], Header<'_>> {
         structured_data,
     )
         .parse(input)?;
-    let text = text.strip_prefix(b" ").unwrap_or(text);
+    // rsyslog writes the blank before a message of RFC 3164 as a part of it, after its own.
+    let text = text
+        .strip_prefix(b"  ")
+        .or_else(|| text.strip_prefix(b" "))
+        .unwrap_or(text);
     let text = text.strip_prefix("\u{FEFF}".as_bytes()).unwrap_or(text);
     let ident = Some((ident, process));
     Ok((&[], Header { time, ident, text }))
@@ -232,7 +236,7 @@ mod tests {
             expected,
         );
         check(
-            "1 2026-11-20T10:00:00.001Z db1 postgres 123 - - [7-1] LOG:  x",
+            "1 2026-11-20T10:00:00.001Z db1 postgres 123 - -  [7-1] LOG:  x",
             expected,
         );
         check(

@@ -580,7 +580,7 @@ fn reading_can_start_anew_at_every_settled_place() {
 fn datagrams_of_real_servers() {
     use std::io::Read;
     let cases = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus/cases");
-    for case in ["conc-file-v15", "conc-slowpipe-v13", "conc-slowpipe-v18"] {
+    for case in ["conc-slowpipe-v13", "conc-slowpipe-v18"] {
         let folder = cases.join(case);
         let Ok(twin) = std::fs::File::open(folder.join("twin/syslog.jsonl.gz")) else {
             #[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
@@ -651,4 +651,143 @@ fn times_without_year_are_of_the_last_writing() {
         panic!("{out:?}")
     };
     assert_eq!(record.log_time, "2019-11-20T10:00:00Z".parse().unwrap());
+}
+
+/// The chunks that `write_syslog` makes of a message.
+fn chunks_of(message: &str) -> Vec<&str> {
+    const PG_SYSLOG_LIMIT: usize = 900;
+    let mut chunks = Vec::new();
+    let mut rest = message;
+    while !rest.is_empty() {
+        if let Some(after) = rest.strip_prefix('\n') {
+            rest = after;
+            continue;
+        }
+        let mut end = rest.find('\n').unwrap_or(rest.len()).min(PG_SYSLOG_LIMIT);
+        while !rest.is_char_boundary(end) {
+            end -= 1;
+        }
+        if rest[end..].starts_with(|c: char| !c.is_ascii_whitespace()) {
+            let space = rest[..end].rfind(|c: char| c.is_ascii_whitespace());
+            end = space.filter(|at| *at > 0).unwrap_or(end);
+        }
+        chunks.push(&rest[..end]);
+        rest = &rest[end..];
+    }
+    chunks
+}
+
+#[test]
+fn texts_are_put_together_as_they_were_cut() {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move |below: u64| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below).unwrap()
+    };
+    for round in 0..400 {
+        let mut text = "x".to_owned();
+        for _ in 0..random(200) {
+            let word = match random(12) {
+                0 => "ü".repeat(random(700)),
+                1 => "x".repeat(random(2000)),
+                _ => "y".repeat(random(40)),
+            };
+            // A tab where a line is cut can't be told from that of a new line.
+            let after = ["\n", " ", " ", " ", "  "][random(5)];
+            text.push_str(&word);
+            text.push_str(after);
+        }
+        text.push_str("end");
+        let message = format!("LOG:  {}\n", text.replace('\n', "\n\t"));
+        let mut log = String::new();
+        for (number, chunk) in chunks_of(&message).iter().enumerate() {
+            let (number, chunk) = (number + 1, chunk.replace('\t', "#011"));
+            log.push_str(&format!(
+                "Nov 20 10:00:00 h postgres[1]: [7-{number}] {chunk}\n"
+            ));
+        }
+        let out = read(&syslog(""), log.as_bytes());
+        let [Assembled::Record(record)] = out.as_slice() else {
+            panic!("{round}: {out:?}")
+        };
+        assert_eq!(record.message, text, "{round}");
+    }
+}
+
+/// Whatever a log holds: no panic, nothing lost on the way to its end, and no place to start anew that lies before the last.
+#[test]
+fn logs_that_are_hardly_logs() {
+    let parts: &[&[u8]] = &[
+        b"Nov 20 10:00:00 h postgres[1]: [7-1] LOG:  a",
+        b"Nov 20 10:00:00 h postgres[1]: [7-2] #011b#01",
+        b"<1>1 2026-11-20T10:00:00Z h postgres 1 - [a b=\"",
+        b"__CURSOR=c\n__REALTIME_TIMESTAMP=1\nSYSLOG_IDENTIFIER=postgres\nMESSAGE=[1] LOG:  a\n",
+        b"MESSAGE\n\x05\0\0\0\0\0\0\0abcde\n\n",
+        b"MESSAGE\n\xff\xff\xff\xff\xff\xff\xff\xffabcde\n\n",
+        b"{\"log\":\"1 LOG:  a\\n\",\"stream\":\"stderr\",\"time\":\"2026-11-20T10:00:00Z\"}\n",
+        b"{\"log\":\"\",\"stream\":\"stdout\",\"time\":\"2026-11-20T10:00:00Z\"}\n",
+        b"2026-11-20T10:00:00Z stderr P 1 LOG:  a\n",
+        b"2026-11-20T10:00:00Z stderr F\n",
+        b"{\"textPayload\":\"1 LOG:  a\\n1 LOG:  b\\n\\n\",\"timestamp\":\"2026-11-20T10:00:00Z\"}\n",
+        b"{\"time\":\"2026-11-20T10:00:00Z\",\"properties\":{\"errorLevel\":\"\",\"message\":\":  -\"}}\n",
+        b"{\"logger\":\"postgres\",\"record\":{}}\n",
+        b"[1] [99999999999999999999] [7-1]",
+        b"\n", b"\0\0\0", b"\t", b"\xff", b"#", b" ", b"{", b"\"",
+    ];
+    let mut state = 0x1234_5678_9abc_def1_u64;
+    let mut random = move |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % 1_000_003).unwrap() % below
+    };
+    let wrappers = [
+        Wrapper::Syslog,
+        Wrapper::JournalExport,
+        Wrapper::JournalJson,
+        Wrapper::Docker,
+        Wrapper::Cri,
+        Wrapper::CloudLogging,
+        Wrapper::Azure,
+        Wrapper::CloudNativePg,
+    ];
+    for round in 0..2000 {
+        let mut log = Vec::new();
+        for _ in 0..random(30) {
+            log.extend_from_slice(parts[random(parts.len())]);
+            if random(3) == 0 {
+                log.push(b'\n');
+            }
+        }
+        for _ in 0..random(4).min(log.len()) {
+            let at = random(log.len());
+            log[at] = u8::try_from(random(256)).unwrap();
+        }
+        let wrapper = wrappers[round % wrappers.len()];
+        let inside = contents(LogFormat::Wrapped(wrapper), None, &log);
+        let inner = match inside.format {
+            LogFormat::Csvlog => Format::Csvlog,
+            LogFormat::Jsonlog => Format::Jsonlog,
+            _ => stderr("%p "),
+        };
+        let format = inside.wrap(inner, None, None);
+        let mut reader = assembler(&format, 0);
+        let mut out = Vec::new();
+        let mut settled = 0;
+        for chunk in log.chunks(random(50) + 1) {
+            push(&mut reader, chunk, &mut out);
+            reader.pending();
+            assert!(settled <= reader.settled_bytes(), "{wrapper:?} {log:?}");
+            settled = reader.settled_bytes();
+        }
+        reader.finish(&mut |item| out.push(item));
+        assert_eq!(
+            reader.settled_bytes(),
+            log.len() as u64,
+            "{wrapper:?} {log:?}"
+        );
+        wrapper_of(&log);
+    }
 }
