@@ -21,8 +21,8 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{
-    advice, analysis, api, daemon, digest, execution, model::position::LogFormat, record,
-    statement::lexer::Backslash, store, tail, telemetry,
+    advice, analysis, api, daemon, digest, execution, model::position::LogFormat, record, store,
+    tail, telemetry,
 };
 
 mod sampling;
@@ -81,7 +81,7 @@ struct RawConfig {
     store: RawStore,
     tail: RawTail,
     analysis: RawAnalysis,
-    privacy: RawPrivacy,
+    privacy: execution::Config,
     advice: RawAdvice,
     api: RawApi,
     log: RawLog,
@@ -107,6 +107,7 @@ struct RawServer {
 #[serde(default, deny_unknown_fields)]
 struct RawStore {
     url: Option<String>,
+    max_queries: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -121,14 +122,6 @@ struct RawTail {
 #[serde(default, deny_unknown_fields)]
 struct RawAnalysis {
     slow_threshold_ms: Option<f64>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct RawPrivacy {
-    literals: Option<String>,
-    query_tags: Vec<String>,
-    backslash_quotes: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -208,7 +201,8 @@ pub fn load(overrides: &Overrides) -> Result<Settings, Error> {
             ingest: daemon::ingest::Config {
                 tail: tail(&raw.tail)?,
                 record: record(&raw.tail)?,
-                execution: execution(raw.privacy)?,
+                execution: raw.privacy,
+                max_queries: max_queries(raw.store.max_queries)?,
                 advise: advice.provider.is_some(),
                 analysis,
             },
@@ -353,24 +347,17 @@ fn record(raw: &RawTail) -> Result<record::Config, Error> {
     })
 }
 
-fn execution(raw: RawPrivacy) -> Result<execution::Config, Error> {
-    let literals = choice(
-        "privacy.literals",
-        raw.literals.as_deref(),
-        &[
-            ("redact", execution::Literals::Redact),
-            ("keep", execution::Literals::Keep),
-        ],
+/// Nobody looks through more queries than that, and a store with them is still quick.
+const MAX_QUERIES: u64 = 50_000;
+
+fn max_queries(given: Option<u64>) -> Result<u64, Error> {
+    let given = within(
+        "store.max_queries",
+        given,
+        100..=10_000_000,
+        "queries of a server",
     )?;
-    Ok(execution::Config {
-        literals: literals.unwrap_or_default(),
-        query_tags: raw.query_tags,
-        backslash: if raw.backslash_quotes {
-            Backslash::Escapes
-        } else {
-            Backslash::Plain
-        },
-    })
+    Ok(given.unwrap_or(MAX_QUERIES))
 }
 
 fn advice(raw: RawAdvice) -> Result<advice::Config, Error> {

@@ -62,6 +62,8 @@ pub struct Config {
     pub record: record::Config,
     pub analysis: analysis::Config,
     pub execution: execution::Config,
+    /// How many queries a server may have.
+    pub max_queries: u64,
     /// A newly opened breach asks for advice.
     pub advise: bool,
 }
@@ -432,6 +434,7 @@ impl ServerIngest {
             newest: extent.newest,
             oldest: extent.oldest,
             slow_threshold_ms: self.config.analysis.slow_threshold_ms,
+            max_queries: self.config.max_queries,
             enqueue_advice: self.config.advise,
         };
         let policy =

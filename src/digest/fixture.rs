@@ -194,6 +194,7 @@ fn empty_batch(server: &Server, runs: &[Runs<'_>]) -> Batch {
         newest: None,
         oldest: None,
         slow_threshold_ms: 1000.0,
+        max_queries: 1000,
         enqueue_advice: false,
     }
 }

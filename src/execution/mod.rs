@@ -21,6 +21,8 @@ mod state;
 pub use pairing::Pairing;
 pub use state::Error;
 
+use serde::Deserialize;
+
 use crate::{
     model::{
         accounting::Accounting,
@@ -30,18 +32,30 @@ use crate::{
     statement::lexer::Backslash,
 };
 
-/// What is kept of statements beside the query, and how their strings are read.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+/// The `[privacy]` settings: what is kept of statements beside the query, and how their strings are read.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     pub literals: Literals,
     /// Keys of the tags in statements' comments that are kept; none by default, because whoever writes a comment chooses what stands there.
     pub query_tags: Vec<String>,
-    /// What a backslash is in `'…'` on the monitored servers.
-    pub backslash: Backslash,
+    /// The monitored servers run with `standard_conforming_strings = off`.
+    pub backslash_quotes: bool,
+}
+
+impl Config {
+    fn backslash(&self) -> Backslash {
+        if self.backslash_quotes {
+            Backslash::Escapes
+        } else {
+            Backslash::Plain
+        }
+    }
 }
 
 /// Whether executions keep the statement and its parameters as they were logged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Literals {
     #[default]
     Redact,

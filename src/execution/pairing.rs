@@ -224,7 +224,7 @@ fn count_record(record: &LogRecord, events: &mut Events) {
         .entry(record.error_severity)
         .or_default() += 1;
     if let Some(sql_state) = record.sql_state_code {
-        *accounting.by_sqlstate.entry(sql_state).or_default() += 1;
+        accounting.add_sqlstate(sql_state, 1);
     }
 }
 

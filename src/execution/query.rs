@@ -50,7 +50,7 @@ pub(super) fn of_statement(
     record: &LogRecord,
     text: &str,
 ) -> Told {
-    let normalized = normalize(text, config.backslash);
+    let normalized = normalize(text, config.backslash());
     told(config, server_id, record, text, normalized)
 }
 
@@ -67,9 +67,9 @@ pub(super) fn of_failed(
     let normalized = match readable::end(text, &record.message, is_unparsed, sql_state) {
         Some(end) => Normalized {
             complete: false,
-            ..normalize(text.split_at(end).0, config.backslash)
+            ..normalize(text.split_at(end).0, config.backslash())
         },
-        None => normalize(text, config.backslash),
+        None => normalize(text, config.backslash()),
     };
     told(config, server_id, record, text, normalized)
 }
@@ -91,7 +91,7 @@ fn told(
     };
     Told {
         statement_count: normalized.statement_count,
-        tags: tags::read(text, config.backslash, &config.query_tags),
+        tags: tags::read(text, config.backslash(), &config.query_tags),
         logged: match config.literals {
             Literals::Redact => None,
             Literals::Keep => Some(logged(record, text, &query)),

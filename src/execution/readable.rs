@@ -140,6 +140,18 @@ mod tests {
             "select a where b = ",
         );
         check(
+            "select b where c = bob",
+            "column \"bob\" does not exist",
+            "",
+            "select b where c = ",
+        );
+        check(
+            "select * from bob",
+            "relation \"bob\" does not exist",
+            "",
+            "select * from bob",
+        );
+        check(
             "select t.a",
             "column t.a does not exist",
             "42703",

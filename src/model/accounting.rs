@@ -73,6 +73,7 @@ pub struct Accounting {
     /// Log records read, whatever they say.
     pub records_total: u64,
     pub by_severity: BTreeMap<Severity, u64>,
+    /// Capped, the rest under [`SqlState::OTHER`]: RAISE takes any code.
     pub by_sqlstate: BTreeMap<SqlState, u64>,
     pub durations: CountSum,
     pub durations_by_kind: BTreeMap<DurationKind, u64>,
@@ -105,13 +106,18 @@ pub struct Accounting {
     pub bytes: u64,
 }
 
-/// How many different database and user pairs, or root nodes, one accounting holds; clients choose those names.
+/// How many different database and user pairs, root nodes, or SQLSTATEs, one accounting holds; clients choose those names.
 pub const NAMES_CAP: usize = 1000;
 
 /// The name under which everything beyond [`NAMES_CAP`] is counted.
 pub const OTHER: &str = "(other)";
 
 impl Accounting {
+    /// Counts records with that code.
+    pub fn add_sqlstate(&mut self, code: SqlState, records: u64) {
+        *capped(&mut self.by_sqlstate, code, || SqlState::OTHER) += records;
+    }
+
     /// Counts a duration record of one kind.
     pub fn add_duration(
         &mut self,
@@ -150,7 +156,7 @@ impl Accounting {
             *self.by_severity.entry(*key).or_default() += count;
         }
         for (key, count) in &other.by_sqlstate {
-            *self.by_sqlstate.entry(*key).or_default() += count;
+            self.add_sqlstate(*key, *count);
         }
         self.durations.merge(other.durations);
         for (key, count) in &other.durations_by_kind {
@@ -211,6 +217,8 @@ fn capped<K: Ord, V: Default>(
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
     use super::*;
 
     #[test]
@@ -220,6 +228,7 @@ mod tests {
             for name in names {
                 accounting.add_plan("json", 1.0, Some(&format!("Node {name}")), "shop", "app");
                 accounting.add_duration(DurationKind::Bare, 1.0, "shop", &format!("user {name}"));
+                accounting.add_sqlstate(SqlState::new(&format!("{name:05}")).unwrap(), 1);
             }
             accounting
         };
@@ -231,6 +240,8 @@ mod tests {
             assert_eq!(accounting.durations_by_db_user.len(), NAMES_CAP + 1);
             let others = accounting.durations_by_db_user[&(OTHER.to_owned(), OTHER.to_owned())];
             assert_eq!(others.count, 20);
+            assert_eq!(accounting.by_sqlstate.len(), NAMES_CAP + 1);
+            assert_eq!(accounting.by_sqlstate[&SqlState::OTHER], 20);
         }
     }
 }

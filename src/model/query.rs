@@ -1,6 +1,6 @@
 //! A query: one normalized statement in one database of one server.
 
-use super::{position::ServerId, stable_id};
+use super::{accounting::OTHER, position::ServerId, stable_id};
 
 /// Our identity of a query within its server: hash of database and normalized text. The server's own query identifier stands beside it and
 /// changes meaning between PostgreSQL releases.
@@ -37,6 +37,15 @@ impl Query {
     /// because what it meant can't be known.
     pub fn cut(server_id: ServerId, database_name: &str, normalized_sql: &str) -> Self {
         Self::new(server_id, database_name, format!("{normalized_sql}{CUT}"))
+    }
+
+    /// All queries of a database beyond the number that a server may have.
+    pub fn other(server_id: ServerId, database_name: &str) -> Self {
+        Self::new(server_id, database_name, OTHER.to_owned())
+    }
+
+    pub fn is_other(&self) -> bool {
+        self.normalized_sql == OTHER
     }
 
     /// Whether the statement's text ends inside a token.

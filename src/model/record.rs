@@ -56,6 +56,9 @@ impl Severity {
 pub struct SqlState([u8; 5]);
 
 impl SqlState {
+    /// Stands for all codes beyond those that are counted apart. No class of PostgreSQL's begins so.
+    pub const OTHER: Self = Self(*b"OTHER");
+
     /// `None` unless `code` is five ASCII digits or upper-case letters.
     pub fn new(code: &str) -> Option<Self> {
         let bytes: [u8; 5] = code.as_bytes().try_into().ok()?;

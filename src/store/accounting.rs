@@ -1,6 +1,6 @@
 //! The cumulative counts of a server: one row for each counter and key.
 //!
-//! A batch's counts come in and are added; the sum of all batches goes out. What a client can name (databases, users, plan nodes) has at most
+//! A batch's counts come in and are added; the sum of all batches goes out. What a client can name (databases, users, plan nodes, SQLSTATEs) has at most
 //! as many keys here as one accounting holds, the rest is counted under `(other)`.
 
 use std::collections::HashMap;
@@ -158,7 +158,8 @@ pub(super) fn add(
         put("by_severity", severity.as_str(), *count, 0.0, None)?;
     }
     for (code, count) in &accounting.by_sqlstate {
-        put("by_sqlstate", code.as_str(), *count, 0.0, None)?;
+        let other = Some(SqlState::OTHER.as_str());
+        put("by_sqlstate", code.as_str(), *count, 0.0, other)?;
     }
     for (kind, count) in &accounting.incidents {
         put("incidents", kind.as_str(), *count, 0.0, None)?;

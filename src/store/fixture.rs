@@ -215,6 +215,7 @@ pub(super) fn batch(server: ServerId, from_bytes: u64, to_bytes: u64) -> Batch {
         newest: None,
         oldest: None,
         slow_threshold_ms: 1000.0,
+        max_queries: 1000,
         enqueue_advice: true,
     }
 }

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use super::{
     Error, Store, accounting, advice_job, analysis, breach, checkpoint,
     execution::{self, ExecutionKey},
-    incident, plan, query, recommendation, server, statistics,
+    incident, plan, query, query_cap, recommendation, server, statistics,
 };
 use crate::model::{
     accounting::Accounting,
@@ -57,6 +57,8 @@ pub struct Batch {
     pub oldest: Option<Timestamp>,
     /// An execution of at least this length, open or closed, has its query judged by the policy: once, by the longest of the batch.
     pub slow_threshold_ms: f64,
+    /// How many queries the server may have; executions of more of them belong to the query `(other)` of their database.
+    pub max_queries: u64,
     /// A newly opened breach enqueues an advice job.
     pub enqueue_advice: bool,
 }
@@ -91,6 +93,8 @@ fn store(
     policy: &dyn Fn(&QueryHistory) -> Vec<Breach>,
 ) -> Result<Ingested, Error> {
     let now = Timestamp::now();
+    let capped = query_cap::apply(connection, batch)?;
+    let batch = capped.as_ref().unwrap_or(batch);
     checkpoint::advance(connection, &batch.generation, batch.from_bytes)?;
     checkpoint::declare_gaps(connection, batch.server, &batch.gaps, now)?;
     let server_first_seen = server::advance(

@@ -20,6 +20,7 @@ mod migrations;
 mod nested;
 mod plan;
 mod query;
+mod query_cap;
 mod recommendation;
 mod schema;
 mod server;

@@ -21,7 +21,7 @@ use crate::model::{
     execution::{CapturedPlan, Execution, ExecutionId},
     plan::{PlanFormat, PlanShape},
     position::ServerId,
-    query::QueryId,
+    query::{Query, QueryId},
 };
 
 /// A captured plan as it is kept: the document and what identifies it, not the tree.
@@ -151,9 +151,9 @@ pub(super) fn store(
     if captured.is_empty() {
         return Ok(());
     }
-    let queries: HashMap<(ExecutionId, Timestamp), QueryId> = executions
+    let queries: HashMap<(ExecutionId, Timestamp), &Query> = executions
         .iter()
-        .map(|execution| ((execution.id, execution.started_at), execution.query.id))
+        .map(|execution| ((execution.id, execution.started_at), &execution.query))
         .collect();
     let mut compressor = zstd::bulk::Compressor::new(COMPRESSION_LEVEL).map_err(Error::Document)?;
     let mut shapes: BTreeMap<(QueryId, PlanShape), Shape<'_>> = BTreeMap::new();
@@ -174,14 +174,18 @@ pub(super) fn store(
                 plans::started_at.eq(started_at),
                 plans::execution_id.eq(plan.execution_id.0),
                 plans::ordinal.eq(i64::from(plan.ordinal)),
-                plans::query_id.eq(query.0),
+                plans::query_id.eq(query.id.0),
                 plans::shape.eq(plan.plan.shape.0),
                 plans::duration_ms.eq(plan.duration_ms),
                 plans::format.eq(plan.format.as_str()),
                 plans::document.eq(&document),
             ))
             .execute(connection)?;
-        let shape = shapes.entry((query, plan.plan.shape)).or_insert(Shape {
+        if query.is_other() {
+            // Of many queries together: their shapes have no history, and nothing would bound their number.
+            continue;
+        }
+        let shape = shapes.entry((query.id, plan.plan.shape)).or_insert(Shape {
             root_node_type: &plan.plan.root.node_type,
             first_seen: started_at,
             last_seen: started_at,
