@@ -97,6 +97,11 @@ impl IngestHealth {
         self.accounting.torn.into()
     }
 
+    /// Records that read as another session's too, of which no execution is made, or whose text may hold another record.
+    fn ambiguous(&self) -> BigInt {
+        self.accounting.ambiguous.into()
+    }
+
     /// Lines or records that could not be read.
     fn unparsed(&self) -> BigInt {
         self.accounting.unparsed.into()

@@ -172,6 +172,7 @@ pub(super) fn sentence(accounting: &Accounting, elapsed: Duration) -> String {
         (accounting.unparsed, "could not be read"),
         (accounting.torn, "are torn"),
         (accounting.foreign, "lines are of other programs"),
+        (accounting.ambiguous, "can be read as another session's too"),
         (
             accounting.plans_unparsable,
             "are plans that could not be read",
@@ -226,6 +227,7 @@ fn report(accounting: &Accounting, formats: &BTreeSet<String>, elapsed: Duration
         "executions_with_plan": accounting.executions_with_plan,
         "queries": accounting.queries,
         "torn": accounting.torn,
+        "ambiguous": accounting.ambiguous,
         "unparsed": accounting.unparsed,
         "foreign": accounting.foreign,
         "gaps": accounting.gaps,

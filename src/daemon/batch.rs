@@ -51,6 +51,7 @@ impl Extent {
             Assembled::Unparsed { .. } => self.unparsed += 1,
             Assembled::Torn { .. } => self.torn += 1,
             Assembled::Foreign { .. } => self.foreign += 1,
+            Assembled::Rest { .. } => {}
         }
     }
 

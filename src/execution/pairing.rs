@@ -85,6 +85,9 @@ impl Pairing {
     pub fn push(&mut self, record: &LogRecord, events: &mut Events) {
         count_record(record, events);
         self.last = Some(record.log_time);
+        if record.flags.ambiguous {
+            return;
+        }
         let message = message::read(&record.message);
         self.shown.note(record, message.as_ref());
         let key = SessionKey::of(record);
@@ -219,6 +222,7 @@ impl Pairing {
 fn count_record(record: &LogRecord, events: &mut Events) {
     let accounting = &mut events.accounting;
     accounting.records_total += 1;
+    accounting.ambiguous += u64::from(record.flags.ambiguous || record.flags.ambiguous_text);
     *accounting
         .by_severity
         .entry(record.error_severity)
@@ -312,6 +316,9 @@ pub(super) mod tests {
             let (message, prepared) = rest.split_once(" | ").unwrap();
             record.message = message.to_owned();
             record.detail = Some(format!("prepare: {prepared}"));
+        } else if let Some(message) = text.strip_prefix("AMBIGUOUS ") {
+            record.message = message.to_owned();
+            record.flags.ambiguous = true;
         } else if let Some(message) = text.strip_prefix("RAISED ") {
             record.message = message.to_owned();
             record.query = Some("select f()".to_owned());
@@ -373,6 +380,15 @@ pub(super) mod tests {
             (events.executions.len() as u64, with_plan as u64),
             "{lines:#?}"
         );
+    }
+
+    #[test]
+    fn what_may_be_another_sessions_is_counted_only() {
+        let lines = ["AMBIGUOUS duration: 2.000 ms  statement: select 1"];
+        check(&lines, &[]);
+        let accounting = finished(&lines).accounting;
+        assert_eq!((accounting.records_total, accounting.ambiguous), (1, 1));
+        assert_eq!(accounting.durations.count, 0);
     }
 
     #[test]

@@ -97,6 +97,9 @@ pub struct Accounting {
     pub queries: u64,
     /// Records that are not whole in the file.
     pub torn: u64,
+    /// Records whose head reads as that of another session too, of which no execution is made, and records whose text ends where another
+    /// record's head stands in it.
+    pub ambiguous: u64,
     /// Lines or records that could not be read.
     pub unparsed: u64,
     /// Lines of other programs, in a log that several write to.
@@ -185,6 +188,7 @@ impl Accounting {
         self.executions_with_plan += other.executions_with_plan;
         self.queries += other.queries;
         self.torn += other.torn;
+        self.ambiguous += other.ambiguous;
         self.unparsed += other.unparsed;
         self.foreign += other.foreign;
         self.gaps += other.gaps;

@@ -85,6 +85,11 @@ pub struct RecordFlags {
     pub time_zone_assumed: bool,
     /// The record has no time of its own; `log_time` is the time of reading.
     pub time_of_reading: bool,
+    /// It reads as another session's as well: names that clients choose hold a head, it follows a torn record on its line, or it may hold the
+    /// rest of a torn plan. No execution is made of such a record.
+    pub ambiguous: bool,
+    /// In the record's text stands the head of another record, so that the rest may not be its own; the text ends there.
+    pub ambiguous_text: bool,
 }
 
 /// One log entry.

@@ -24,6 +24,26 @@ pub(super) struct Line<'a> {
     pub(super) is_cut: bool,
 }
 
+impl Line<'_> {
+    /// The line as two, the second beginning with the byte `at`.
+    pub(super) fn split(self, at: usize) -> (Self, Self) {
+        let (before, after) = self.bytes.split_at_checked(at).unwrap_or((self.bytes, &[]));
+        let at_bytes = self.start_bytes + before.len() as u64;
+        let before = Self {
+            bytes: before,
+            end_bytes: at_bytes,
+            is_cut: false,
+            ..self
+        };
+        let after = Self {
+            bytes: after,
+            start_bytes: at_bytes,
+            ..self
+        };
+        (before, after)
+    }
+}
+
 /// Assembles the records of one generation. Holds what isn't a whole record yet, within the limits of [`Config`].
 pub struct Assembler {
     lines: Lines,
@@ -272,6 +292,10 @@ mod tests {
                         start_bytes,
                         end_bytes,
                     } => format!("{start_bytes}-{end_bytes} foreign"),
+                    Assembled::Rest {
+                        start_bytes,
+                        end_bytes,
+                    } => format!("{start_bytes}-{end_bytes} rest"),
                 });
             };
             let mut assembler = assembler(format.clone(), max_record_bytes);

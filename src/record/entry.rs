@@ -25,6 +25,8 @@ pub(super) struct Entry {
     text: Vec<u8>,
     /// Where in `text` the text of each label begins.
     labels: Vec<(Label, usize)>,
+    /// What comes of the last label's text may be another record's.
+    is_cut: bool,
 }
 
 impl Entry {
@@ -37,21 +39,33 @@ impl Entry {
         read_at: Timestamp,
     ) -> Self {
         Self {
-            record: Box::new(record(
-                &found.head,
-                severity,
-                position,
-                log_timezone,
-                read_at,
-            )),
+            record: Box::new(record(found, severity, position, log_timezone, read_at)),
             text: Vec::new(),
             labels: vec![(found.label, 0)],
+            is_cut: false,
         }
     }
 
     /// The texts to come are that of another label.
     pub(super) fn label(&mut self, label: Label) {
         self.labels.push((label, self.text.len()));
+        self.is_cut = false;
+    }
+
+    /// The rest of the last label's text may be another record's: none of it is taken.
+    pub(super) fn cut(&mut self) {
+        self.is_cut = true;
+        self.record.flags.ambiguous_text = true;
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.is_cut
+    }
+
+    /// The last line of the texts so far; `None` if they are longer than a record may be.
+    pub(super) fn last_line(&self) -> Option<&[u8]> {
+        let line = self.text.rsplit(|byte| *byte == b'\n').next();
+        line.filter(|_| !self.record.flags.truncated)
     }
 
     /// Nothing more comes.
@@ -62,20 +76,26 @@ impl Entry {
 
     /// Lines that repeat the prefix belong together when they name the same process and session, as far as the prefix names them.
     pub(super) fn is_of_session(&self, head: &Head<'_>) -> bool {
-        number(head.process_id) == self.record.process_id
+        head.process_id() == self.record.process_id
             && head.session_id == self.record.session_id.as_ref().map(String::as_bytes)
     }
 
     /// The text of one line, and the line's end as the record's.
     pub(super) fn append(&mut self, text: &[u8], line: Line<'_>, max_record_bytes: usize) {
+        self.record.end_bytes = line.end_bytes;
+        if self.is_cut {
+            return;
+        }
         let room = max_record_bytes.saturating_sub(self.text.len());
         let (kept, dropped) = text.split_at_checked(room).unwrap_or((text, &[]));
         self.text.extend_from_slice(kept);
         self.record.flags.truncated |= line.is_cut || !dropped.is_empty();
-        self.record.end_bytes = line.end_bytes;
     }
 
     pub(super) fn append_line_break(&mut self, max_record_bytes: usize) {
+        if self.is_cut {
+            return;
+        }
         if self.text.len() < max_record_bytes {
             self.text.push(b'\n');
         } else {
@@ -124,33 +144,29 @@ fn fill(record: &mut LogRecord, text: &[u8], labels: &[(Label, usize)]) {
 
 /// What a head says of its record.
 fn record(
-    head: &Head<'_>,
+    found: &HeadLine<'_>,
     error_severity: Severity,
     position: Position,
     log_timezone: Option<&TimeZone>,
     read_at: Timestamp,
 ) -> LogRecord {
-    let mut flags = RecordFlags::default();
-    let log_time = head.log_time.and_then(|(escape, printed)| {
-        let printed = match escape {
-            Escape::TimeMilliseconds => time::with_milliseconds(printed),
-            Escape::TimeEpoch => time::epoch(printed),
-            _ => time::with_seconds(printed),
-        };
-        let (timestamp, assumed) = time::instant(printed.ok()?.1, log_timezone);
-        flags.time_zone_assumed = assumed;
-        Some(timestamp)
-    });
-    flags.time_of_reading = log_time.is_none();
+    let head = &found.head;
+    let printed = log_time(head, log_timezone);
+    let flags = RecordFlags {
+        time_zone_assumed: printed.is_some_and(|(_, assumed)| assumed),
+        time_of_reading: printed.is_none(),
+        ambiguous: found.is_ambiguous,
+        ..RecordFlags::default()
+    };
     let mut lossy = false;
     let mut owned = |bytes: Option<&[u8]>| Some(text::owned(bytes?, &mut lossy));
     let mut record = LogRecord {
         position,
         end_bytes: position.offset_bytes,
-        log_time: log_time.unwrap_or(read_at),
+        log_time: printed.map_or(read_at, |(log_time, _)| log_time),
         user_name: owned(head.user_name),
         database_name: owned(head.database_name),
-        process_id: number(head.process_id),
+        process_id: head.process_id(),
         connection_from: owned(head.connection_from).map(host_and_port),
         session_id: owned(head.session_id),
         session_line_num: number(head.session_line_num),
@@ -172,6 +188,21 @@ fn record(
     };
     record.flags.lossy_utf8 = lossy;
     record
+}
+
+/// The time that a head tells, and whether its zone had to be assumed.
+pub(super) fn log_time(
+    head: &Head<'_>,
+    log_timezone: Option<&TimeZone>,
+) -> Option<(Timestamp, bool)> {
+    let (escape, printed) = head.log_time?;
+    let (_, printed) = match escape {
+        Escape::TimeMilliseconds => time::with_milliseconds(printed),
+        Escape::TimeEpoch => time::epoch(printed),
+        _ => time::with_seconds(printed),
+    }
+    .ok()?;
+    Some(time::instant(printed, log_timezone))
 }
 
 /// A number of the head; `None` too when it is out of range.

@@ -145,6 +145,27 @@ impl Escape {
         )
     }
 
+    /// Whether it tells records apart: a time, a process or a session, which no client chooses.
+    pub(super) fn is_anchor(self) -> bool {
+        self.is_log_time() || matches!(self, Self::ProcessId | Self::SessionId)
+    }
+
+    /// Whether it prints a name that clients choose.
+    pub(super) fn is_chosen_by_client(self) -> bool {
+        matches!(
+            self,
+            Self::UserName | Self::DatabaseName | Self::ApplicationName
+        )
+    }
+
+    /// Whether it begins `YYYY-MM-DD`.
+    pub(super) fn begins_with_year(self) -> bool {
+        matches!(
+            self,
+            Self::TimeSeconds | Self::TimeMilliseconds | Self::SessionStartTime
+        )
+    }
+
     /// Whether a process without a session prints nothing for it.
     pub(super) fn needs_session(self) -> bool {
         matches!(

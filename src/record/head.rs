@@ -29,6 +29,8 @@ pub(super) struct Head<'a> {
     pub(super) backend_type: Option<&'a [u8]>,
     pub(super) leader_pid: Option<&'a [u8]>,
     pub(super) query_id: Option<&'a [u8]>,
+    /// Where in the line the first name begins that a client chose.
+    pub(super) names_at: Option<usize>,
 }
 
 /// A line that begins a record or a labelled text of one.
@@ -36,47 +38,68 @@ pub(super) struct Head<'a> {
 pub(super) struct HeadLine<'a> {
     pub(super) head: Head<'a>,
     pub(super) label: Label,
+    /// What stands before the label: the head and nothing else.
+    pub(super) before: &'a [u8],
     /// What stands after `LABEL:  `.
     pub(super) text: &'a [u8],
+    /// The line reads as the record of another session as well.
+    pub(super) is_ambiguous: bool,
 }
 
 /// Reads the head of `line`; `None` if it has none of that prefix.
 pub(super) fn read<'a>(prefix: &LinePrefix, line: &'a [u8]) -> Option<HeadLine<'a>> {
+    let mut chosen: Option<HeadLine<'a>> = None;
     let mut implausible = None;
     for found in labels(line, prefix.max_head_bytes()) {
-        let mut head = Head::default();
-        let mut is_printed_by = |goal| {
-            Match::new(prefix, found.before, goal).run(&prefix.items, found.before, &mut head)
-        };
-        if !is_printed_by(Goal::Session) && !is_printed_by(Goal::NoSession) {
+        let Some(head) = head_of(prefix, found.before) else {
             continue;
-        }
+        };
         let read = HeadLine {
             head,
             label: found.label,
+            before: found.before,
             text: found.text,
+            is_ambiguous: false,
         };
-        if is_plausible(found.text) {
-            return Some(read);
+        if !is_plausible(found.text) {
+            implausible.get_or_insert(HeadLine {
+                is_ambiguous: true,
+                ..read
+            });
+        } else if let Some(chosen) = &mut chosen {
+            chosen.is_ambiguous |= !chosen.head.is_of_session_of(&read.head);
+        } else {
+            chosen = Some(read);
+            if !prefix.names_clients() {
+                break;
+            }
         }
-        implausible.get_or_insert(read);
     }
-    implausible
+    chosen.or(implausible)
+}
+
+/// What the prefix printed as `before`, all of it.
+fn head_of<'a>(prefix: &LinePrefix, before: &'a [u8]) -> Option<Head<'a>> {
+    let mut head = Head::default();
+    let mut fits = |goal| Match::new(prefix, before, goal).run(&prefix.items, before, &mut head);
+    (fits(Goal::Session) || fits(Goal::NoSession)).then_some(head)
+}
+
+/// Whether `before` is a head, whole and nothing else.
+pub(super) fn is_printed_by(prefix: &LinePrefix, before: &[u8]) -> bool {
+    head_of(prefix, before).is_some()
 }
 
 /// Whether `line` may be the first part of a head whose user or database name holds a line break: the prefix fits up to such a name and the
 /// line ends within it. Only behind a time or a process id: a prefix that begins with a name would make a head of every line.
 pub(super) fn may_go_on(prefix: &LinePrefix, line: &[u8]) -> bool {
     let is_name = |escape: Escape| matches!(escape, Escape::UserName | Escape::DatabaseName);
-    let is_anchor = |escape: Escape| {
-        escape == Escape::ProcessId || escape == Escape::SessionId || escape.is_log_time()
-    };
     let begins_with_anchor = prefix
         .items
         .iter()
         .find_map(|item| match item {
             Item::Escape { escape, .. } => {
-                (is_name(*escape) || is_anchor(*escape)).then(|| is_anchor(*escape))
+                (is_name(*escape) || escape.is_anchor()).then(|| escape.is_anchor())
             }
             Item::Literal(_) | Item::SessionOnly => None,
         })
@@ -86,7 +109,16 @@ pub(super) fn may_go_on(prefix: &LinePrefix, line: &[u8]) -> bool {
         && Match::new(prefix, line, Goal::EndsInName).run(&prefix.items, line, &mut Head::default())
 }
 
-/// The server writes `duration: 1.234 ms` alone or goes on with two blanks. An application name that holds `LOG:  duration: 7 ms` reads otherwise.
+/// What postgres.c and auto_explain.c write behind a duration.
+const AFTER_DURATION: [&str; 5] = [
+    "statement: ",
+    "execute ",
+    "parse ",
+    "bind ",
+    "fastpath function call: ",
+];
+
+/// The server writes `duration: 1.234 ms` alone or goes on with two blanks and one of few words. An application name that holds `LOG:  duration: 7 ms` reads otherwise.
 fn is_plausible(text: &[u8]) -> bool {
     let text = verbose_sql_state(text).map_or(text, |(_, text)| text);
     let Some(number) = text.strip_prefix(b"duration: ") else {
@@ -99,7 +131,15 @@ fn is_plausible(text: &[u8]) -> bool {
     number
         .get(digits..)
         .and_then(|rest| rest.strip_prefix(b" ms"))
-        .is_some_and(|rest| matches!(rest, [] | b"\r") || rest.starts_with(b"  "))
+        .is_some_and(|rest| {
+            matches!(rest, [] | b"\r")
+                || rest.strip_prefix(b"  ").is_some_and(|rest| {
+                    matches!(rest, b"plan:" | b"plan:\r")
+                        || AFTER_DURATION
+                            .iter()
+                            .any(|word| rest.starts_with(word.as_bytes()))
+                })
+        })
 }
 
 /// `SQLSTATE: text`, as after the severity under log_error_verbosity = verbose: the code and the text.
@@ -212,6 +252,9 @@ impl Match {
             };
             if may_print && self.run(items, rest, head) {
                 head.set(escape, value);
+                if escape.is_chosen_by_client() && !value.is_empty() {
+                    head.names_at = Some(self.text_bytes - input.len());
+                }
                 return true;
             }
         }
@@ -251,6 +294,19 @@ fn padded<'a>(
 }
 
 impl<'a> Head<'a> {
+    /// Whether both name the same process, session, user and database.
+    fn is_of_session_of(&self, other: &Self) -> bool {
+        self.process_id == other.process_id
+            && self.session_id == other.session_id
+            && self.user_name == other.user_name
+            && self.database_name == other.database_name
+    }
+
+    /// `%p` as a number.
+    pub(super) fn process_id(&self) -> Option<i32> {
+        std::str::from_utf8(self.process_id?).ok()?.parse().ok()
+    }
+
     fn set(&mut self, escape: Escape, value: &'a [u8]) {
         let value = Some(value).filter(|value| !value.is_empty());
         let name = value.filter(|value| *value != b"[unknown]");
@@ -301,7 +357,10 @@ mod tests {
     /// The fields of a head that are not empty, the label and the text.
     fn show(setting: &str, line: &str) -> String {
         let prefix = LinePrefix::parse(setting).unwrap();
-        let Some(HeadLine { head, label, text }) = read(&prefix, line.as_bytes()) else {
+        let Some(HeadLine {
+            head, label, text, ..
+        }) = read(&prefix, line.as_bytes())
+        else {
             return "none".to_owned();
         };
         let fields = [
@@ -603,7 +662,7 @@ mod tests {
             let prefix = LinePrefix::parse(&setting).unwrap();
             let found = read(&prefix, line_text.as_bytes());
             prop_assert!(found.is_some(), "{setting:?} {line_text:?}");
-            let HeadLine { head, label, text: read_text } = found.unwrap();
+            let HeadLine { head, label, text: read_text, .. } = found.unwrap();
             prop_assert_eq!(label, Label::Severity(Severity::Log));
             prop_assert_eq!(read_text, text.as_bytes());
             let as_text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());

@@ -79,14 +79,16 @@ impl LinePrefix {
 
     /// Whether it prints names that clients choose.
     pub fn names_clients(&self) -> bool {
-        let chosen = [
-            Escape::UserName,
-            Escape::DatabaseName,
-            Escape::ApplicationName,
-        ];
         self.items
             .iter()
-            .any(|item| matches!(item, Item::Escape { escape, .. } if chosen.contains(escape)))
+            .any(|item| matches!(item, Item::Escape { escape, .. } if escape.is_chosen_by_client()))
+    }
+
+    /// Whether it prints a time, a process or a session.
+    pub(super) fn is_anchored(&self) -> bool {
+        self.items
+            .iter()
+            .any(|item| matches!(item, Item::Escape { escape, .. } if escape.is_anchor()))
     }
 
     /// The same prefix with `%*` in the place of some escapes.

@@ -5,21 +5,27 @@
 //! message means (durations, plans, parameters) is not known here.
 
 mod assemble;
+mod body;
 mod catalog;
 mod csvlog;
 pub mod detect;
 mod entry;
 mod escape;
+mod glued;
 mod head;
 mod jsonlog;
 mod line_prefix;
 mod lines;
+mod missing;
+mod plan_line;
 #[cfg(test)]
 mod real_logs;
 mod severity;
 mod stderr;
 mod text;
 mod time;
+#[cfg(test)]
+mod torn_logs;
 mod wrapper;
 
 use jiff::tz::TimeZone;
@@ -78,11 +84,16 @@ pub enum Assembled {
         start_bytes: u64,
         end_bytes: u64,
     },
-    /// A record that ends before it is whole, with the log.
+    /// The beginning of a record that is not whole: the log ends within it, or other records were written into its middle. One for each such record.
     Torn {
         start_bytes: u64,
         end_bytes: u64,
         reason: UnparsedReason,
+    },
+    /// More of a record whose beginning was torn off.
+    Rest {
+        start_bytes: u64,
+        end_bytes: u64,
     },
 }
 
@@ -95,6 +106,8 @@ pub enum UnparsedReason {
     NoRecord,
     /// A severity in no language that is known.
     NoSeverity,
+    /// Another record begins before this one is whole.
+    Interrupted,
     /// Not the columns of csvlog.
     NotCsvlog,
     /// Not an object with the keys of jsonlog.

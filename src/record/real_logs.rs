@@ -145,7 +145,7 @@ fn record(assembled: &Assembled) -> Option<&LogRecord> {
     }
 }
 
-fn range(assembled: &Assembled) -> (u64, u64) {
+pub(super) fn range(assembled: &Assembled) -> (u64, u64) {
     match assembled {
         Assembled::Record(record) => (record.position.offset_bytes, record.end_bytes),
         Assembled::Unparsed {
@@ -159,6 +159,10 @@ fn range(assembled: &Assembled) -> (u64, u64) {
             ..
         }
         | Assembled::Foreign {
+            start_bytes,
+            end_bytes,
+        }
+        | Assembled::Rest {
             start_bytes,
             end_bytes,
         } => (*start_bytes, *end_bytes),
@@ -267,7 +271,12 @@ fn detected_prefixes_read_what_the_real_ones_read() {
     let mut not_the_real_one = Vec::new();
     for folder in cases() {
         let case = read_case(&folder, 100_000);
-        let log = &case.files[0];
+        let log = case.files[0].as_slice();
+        // Up to the last whole record of what was read.
+        let log = match assembled(&case.format, log, &mut || usize::MAX).last() {
+            Some(torn @ Assembled::Torn { .. }) => &log[..usize::try_from(range(torn).0).unwrap()],
+            _ => log,
+        };
         let format = match case.format {
             Format::Stderr(_) => LogFormat::Stderr,
             Format::Csvlog => LogFormat::Csvlog,
@@ -318,5 +327,64 @@ fn detected_prefixes_read_what_the_real_ones_read() {
             _ => panic!("{name}: {detected:?}"),
         };
         assert_eq!(detected, expected, "{name}");
+    }
+}
+
+/// Logs that went through a pipe with a slow reader, against the same records one datagram each.
+#[test]
+fn records_of_torn_logs_hold_nothing_of_others() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/corpus/cases");
+    for name in [
+        "conc-slowpipe-v13",
+        "conc-slowpipe-v15",
+        "conc-slowpipe-v18",
+    ] {
+        let folder = folder.join(name);
+        if !folder.exists() {
+            continue;
+        }
+        let case = read_case(&folder, u64::MAX);
+        let twin = read_log(&folder.join("twin/syslog.jsonl"), u64::MAX);
+        let mut whole = Vec::new();
+        for datagram in twin.split(|byte| *byte == b'\n') {
+            let Ok(datagram) = serde_json::from_slice::<String>(datagram) else {
+                continue;
+            };
+            let (_, text) = datagram.split_once("] ").unwrap();
+            for item in assembled(&case.format, text.as_bytes(), &mut || usize::MAX) {
+                let record = record(&item).unwrap();
+                whole.push((
+                    record.process_id,
+                    record.message.clone(),
+                    record.detail.clone(),
+                    record.context.clone(),
+                ));
+            }
+        }
+        whole.sort();
+        let mut read = 0;
+        for item in assembled(&case.format, &case.files[0], &mut || usize::MAX) {
+            let Some(record) = record(&item) else {
+                continue;
+            };
+            read += 1;
+            if record.flags.ambiguous || record.flags.ambiguous_text {
+                continue;
+            }
+            let of_record = (
+                record.process_id,
+                record.message.clone(),
+                record.detail.clone(),
+                record.context.clone(),
+            );
+            assert!(
+                whole.binary_search(&of_record).is_ok(),
+                "{name} at {}: {} {:?}",
+                record.position.offset_bytes,
+                &record.message[record.message.len().saturating_sub(500)..],
+                record.context,
+            );
+        }
+        assert!(read <= whole.len());
     }
 }

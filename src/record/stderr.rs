@@ -3,18 +3,23 @@
 //!
 //! Lines come in, in order; records and unparsed ranges go out. A record is known to be whole only when the next one begins. Line breaks in
 //! user and database names are written raw and split a head over lines: such a line is held until the rest of the head has come, so that
-//! what a name holds isn't read as a record of its own.
+//! what a name holds isn't read as a record of its own. Records that were torn, as by a pipe without the logging collector, end where the
+//! next one begins, be it within a line, and their rests are no part of the records that they follow.
 
-use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::model::position::{GenerationId, Position};
 use crate::model::record::LogRecord;
 
 use super::assemble::Line;
-use super::entry::Entry;
-use super::head::{self, HeadLine};
+use super::body::{self, Body};
+use super::entry::{self, Entry};
+use super::glued::{self, Glued};
+use super::head::{self, Head, HeadLine};
 use super::line_prefix::LinePrefix;
+use super::missing::{Missing, Piece, Torn};
+use super::plan_line::{self, PlanLine};
 use super::severity::Label;
 use super::{Assembled, UnparsedReason};
 
@@ -26,18 +31,39 @@ pub(super) struct Lines {
     max_record_bytes: usize,
     open: Open,
     held: Option<Held>,
+    missing: Missing,
 }
 
 /// What the next line may still belong to.
 enum Open {
     Nothing,
-    Record(Entry),
-    /// An unparsed line and the continuations after it.
-    Unparsed {
-        start_bytes: u64,
-        end_bytes: u64,
-        reason: UnparsedReason,
-    },
+    Record(OpenRecord),
+    Stretch(Stretch),
+}
+
+struct OpenRecord {
+    entry: Entry,
+    body: Body,
+    /// Lines after the last that is the record's. They are its all the same if another labelled text of it follows.
+    foreign: Option<Stretch>,
+    /// It may have been torn without a trace, the rest of another record being written behind it: another plan torn in a line of the
+    /// same key in a plan, any torn plan in a text.
+    may_hold_rest: bool,
+}
+
+/// Lines that are no record.
+#[derive(Clone, Copy)]
+struct Stretch {
+    start_bytes: u64,
+    end_bytes: u64,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Unparsed(UnparsedReason),
+    Torn,
+    Rest,
 }
 
 /// A head that isn't whole because a name in it holds a line break: its lines so far, with the line breaks.
@@ -47,6 +73,25 @@ struct Held {
     starts_bytes: Vec<u64>,
     end_bytes: u64,
 }
+
+/// What a continuation is to the open record.
+enum Fit {
+    Own,
+    /// No part of it.
+    Stray,
+    /// The record ends before this line without being whole.
+    TornBefore,
+    /// The record ends within this line without being whole; behind it another one begins.
+    TornAt(Glued),
+    /// The record may end within this line.
+    CutAt(Glued),
+}
+
+/// Up to so many bytes a pipe takes at once whole (Linux: `PIPE_BUF`).
+const PIPE_BUF_BYTES: u64 = 4096;
+
+/// How much a time that is printed in the middle of a record may differ from the record's own, to be that of a torn record's neighbour.
+const NEIGHBOUR_WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 impl Lines {
     pub(super) fn new(
@@ -62,6 +107,7 @@ impl Lines {
             max_record_bytes,
             open: Open::Nothing,
             held: None,
+            missing: Missing::default(),
         }
     }
 
@@ -104,11 +150,11 @@ impl Lines {
         if let Some(text) = continuation
             && !self.prefix.begins_with_tab()
         {
-            self.continuation(text, line, sink);
+            self.continuation(text, line, read_at, sink);
         } else if let Some(found) = head::read(&self.prefix, line.bytes) {
-            self.head_line(found, line, read_at, sink);
+            self.whole_head_line(found, line, read_at, sink);
         } else if let Some(text) = continuation {
-            self.continuation(text, line, sink);
+            self.continuation(text, line, read_at, sink);
         } else if !line.is_cut && head::may_go_on(&self.prefix, line.bytes) {
             self.held = Some(Held {
                 bytes: line.bytes.to_vec(),
@@ -116,7 +162,7 @@ impl Lines {
                 end_bytes: line.end_bytes,
             });
         } else {
-            self.unparsed(line, UnparsedReason::NoHead, sink);
+            self.stray(line, UnparsedReason::NoHead, read_at, sink);
         }
     }
 
@@ -136,10 +182,66 @@ impl Lines {
                 is_cut: false,
             };
             if number == 0 {
-                self.unparsed(line, UnparsedReason::NoHead, sink);
+                self.stray(line, UnparsedReason::NoHead, read_at, sink);
             } else {
                 self.line(line, read_at, sink);
             }
+        }
+    }
+
+    /// A head on one line. The line may hold two: of a record that is torn within its head or first line, and of another one behind it.
+    fn whole_head_line(
+        &mut self,
+        mut found: HeadLine<'_>,
+        line: Line<'_>,
+        read_at: Timestamp,
+        sink: &mut dyn FnMut(Assembled),
+    ) {
+        found.is_ambiguous |= found
+            .head
+            .names_at
+            .and_then(|at| found.before.get(at + 1..))
+            .is_some_and(|names| glued::ending_at(&self.prefix, names).is_some());
+        let Some(glued) = glued::find(&self.prefix, found.text) else {
+            self.head_line(found, line, read_at, sink);
+            return;
+        };
+        let (own, after) = line.split(line.bytes.len() - found.text.len() + glued.at);
+        let text = found.text.get(..glued.at).unwrap_or_default();
+        let is_severity = matches!(found.label, Label::Severity(_));
+        if is_severity && body::begins_plan_message(text) {
+            self.close(sink);
+            self.missing.add(Torn {
+                process_id: found.head.process_id(),
+                last_line: None,
+                partial: None,
+                end_bytes: own.end_bytes,
+            });
+            self.stretch(own, Kind::Torn, sink);
+            self.head_after(after, glued.is_ambiguous, read_at, sink);
+        } else if self.is_neighbour(&found.head, after.bytes) {
+            self.head_line(HeadLine { text, ..found }, line, read_at, sink);
+            if let Open::Record(open) = &mut self.open {
+                open.entry.cut();
+            }
+        } else {
+            self.head_line(found, line, read_at, sink);
+        }
+    }
+
+    /// What is left of a line from where a head begins in it.
+    fn head_after(
+        &mut self,
+        line: Line<'_>,
+        is_ambiguous: bool,
+        read_at: Timestamp,
+        sink: &mut dyn FnMut(Assembled),
+    ) {
+        if let Some(mut found) = head::read(&self.prefix, line.bytes) {
+            found.is_ambiguous |= is_ambiguous;
+            self.whole_head_line(found, line, read_at, sink);
+        } else {
+            self.stretch(line, Kind::Unparsed(UnparsedReason::NoHead), sink);
         }
     }
 
@@ -152,6 +254,8 @@ impl Lines {
     ) {
         if let Label::Severity(severity) = found.label {
             self.close(sink);
+            self.missing
+                .next_record(found.head.process_id(), line.start_bytes);
             let position = Position {
                 generation: self.generation,
                 offset_bytes: line.start_bytes,
@@ -164,67 +268,283 @@ impl Lines {
                 read_at,
             );
             entry.append(found.text, line, self.max_record_bytes);
-            self.open = Open::Record(entry);
+            self.open = Open::Record(OpenRecord {
+                entry,
+                body: Body::begun_by(found.text),
+                foreign: None,
+                may_hold_rest: false,
+            });
             return;
         }
         match &mut self.open {
-            Open::Record(entry) if entry.is_of_session(&found.head) => {
-                entry.label(found.label);
-                entry.append(found.text, line, self.max_record_bytes);
+            Open::Record(open) if open.entry.is_of_session(&found.head) => {
+                open.entry.record.flags.ambiguous_text |= open.foreign.take().is_some();
+                open.body = Body::Text;
+                open.entry.label(found.label);
+                open.entry.append(found.text, line, self.max_record_bytes);
             }
-            _ => self.unparsed(line, UnparsedReason::NoRecord, sink),
+            Open::Record(open) if open.entry.is_cut() => {
+                open.entry.append(&[], line, self.max_record_bytes);
+            }
+            Open::Stretch(stretch) if stretch.kind == Kind::Rest => {
+                stretch.end_bytes = line.end_bytes;
+            }
+            _ => {
+                self.close(sink);
+                self.stretch(line, Kind::Unparsed(UnparsedReason::NoRecord), sink);
+            }
         }
     }
 
-    fn continuation(&mut self, text: &[u8], line: Line<'_>, sink: &mut dyn FnMut(Assembled)) {
-        match &mut self.open {
-            Open::Record(entry) => {
-                entry.append_line_break(self.max_record_bytes);
-                entry.append(text, line, self.max_record_bytes);
+    /// A line with a tab, `text` being what stands after it.
+    fn continuation(
+        &mut self,
+        text: &[u8],
+        line: Line<'_>,
+        read_at: Timestamp,
+        sink: &mut dyn FnMut(Assembled),
+    ) {
+        match self.fit(text) {
+            Fit::Stray => self.stray(line, UnparsedReason::NoRecord, read_at, sink),
+            Fit::TornBefore => {
+                self.missing.take_end_of(text);
+                self.tear(line.start_bytes, None, sink);
+                self.stray(line, UnparsedReason::NoRecord, read_at, sink);
             }
-            Open::Unparsed {
-                start_bytes,
-                end_bytes,
-                ..
-            } if line.end_bytes - *start_bytes <= self.max_record_bytes as u64 => {
-                *end_bytes = line.end_bytes;
+            Fit::TornAt(glued) => {
+                let (_, after) = line.split(glued.at + 1);
+                let partial = text.get(..glued.at).map(<[u8]>::to_vec);
+                self.tear(after.start_bytes, partial, sink);
+                self.head_after(after, glued.is_ambiguous, read_at, sink);
             }
-            _ => self.unparsed(line, UnparsedReason::NoRecord, sink),
+            Fit::CutAt(glued) => {
+                self.append(text.get(..glued.at).unwrap_or_default(), line);
+                if let Open::Record(open) = &mut self.open {
+                    open.entry.cut();
+                }
+            }
+            Fit::Own => self.append(text, line),
         }
     }
 
-    fn unparsed(
+    /// Whether a continuation can be one of the open record.
+    ///
+    /// In a plan in JSON a head can stand in a string only, so that one behind anything else, or in a line that isn't whole, shows where
+    /// the record was torn. In a statement a head may be the statement's own text or another session's record: there the text ends.
+    fn fit(&mut self, text: &[u8]) -> Fit {
+        let Open::Record(open) = &self.open else {
+            return Fit::Stray;
+        };
+        if open.foreign.is_some() || open.body == Body::Whole {
+            return Fit::Stray;
+        }
+        if open.entry.is_cut() {
+            return Fit::Own;
+        }
+        let glued = glued::find(&self.prefix, text);
+        if open.body == Body::Json {
+            if let Some(glued) = glued {
+                let is_proven = text
+                    .get(..glued.at)
+                    .is_some_and(plan_line::ends_outside_values);
+                return if is_proven {
+                    Fit::TornAt(glued)
+                } else if PlanLine::read(text).is_some() {
+                    Fit::Own
+                } else {
+                    Fit::TornAt(Glued {
+                        is_ambiguous: true,
+                        ..glued
+                    })
+                };
+            }
+            let follows = self.missing.is_empty()
+                || open.entry.last_line().is_none_or(|last| {
+                    let (last, next) = (PlanLine::read(last), PlanLine::read(text));
+                    last.zip(next)
+                        .is_some_and(|(last, next)| last.can_precede(next))
+                });
+            // Only the first line of a plan is a bracket that isn't indented.
+            return if follows && text != b"{" {
+                Fit::Own
+            } else {
+                Fit::TornBefore
+            };
+        }
+        let piece = Piece {
+            text,
+            has_tab: true,
+        };
+        if self.missing.would_take_line(piece) {
+            return Fit::Stray;
+        }
+        match glued {
+            Some(glued) if self.is_neighbour_of_open(text.get(glued.at..).unwrap_or_default()) => {
+                Fit::CutAt(glued)
+            }
+            _ => Fit::Own,
+        }
+    }
+
+    fn append(&mut self, text: &[u8], line: Line<'_>) {
+        if let Open::Record(open) = &mut self.open {
+            if !open.entry.is_cut() {
+                open.may_hold_rest |= match open.body {
+                    Body::Json => self.missing.may_begin_in(text),
+                    _ => !self.missing.is_empty(),
+                };
+                open.body.take(text);
+                let size_bytes = line.end_bytes - open.entry.record.position.offset_bytes;
+                if open.may_hold_rest && size_bytes > PIPE_BUF_BYTES {
+                    open.entry.record.flags.ambiguous = true;
+                }
+            }
+            open.entry.append_line_break(self.max_record_bytes);
+            open.entry.append(text, line, self.max_record_bytes);
+        }
+    }
+
+    /// A line of no record, or of one that was torn before.
+    fn stray(
         &mut self,
         line: Line<'_>,
         reason: UnparsedReason,
+        read_at: Timestamp,
         sink: &mut dyn FnMut(Assembled),
     ) {
-        self.close(sink);
-        self.open = Open::Unparsed {
+        let tab = line.bytes.strip_prefix(b"\t");
+        if tab.is_none() {
+            self.close(sink);
+        }
+        let piece = Piece {
+            text: tab.unwrap_or(line.bytes),
+            has_tab: tab.is_some(),
+        };
+        let kind = match self.missing.is_empty() {
+            true => Kind::Unparsed(reason),
+            false => Kind::Rest,
+        };
+        if self.missing.take_line(piece) {
+            self.stretch(line, Kind::Rest, sink);
+            return;
+        }
+        let Some(glued) = glued::find(&self.prefix, piece.text) else {
+            if kind == Kind::Rest && !piece.has_tab {
+                self.missing.add_unknown(line.end_bytes);
+            }
+            self.stretch(line, kind, sink);
+            return;
+        };
+        let (before, after) = line.split(glued.at + usize::from(piece.has_tab));
+        let part = Piece {
+            text: piece.text.get(..glued.at).unwrap_or_default(),
+            ..piece
+        };
+        let is_proven = self.missing.take_part(part);
+        if !is_proven {
+            self.missing.add_unknown(before.end_bytes);
+        }
+        let kind = match kind {
+            Kind::Rest => Kind::Rest,
+            Kind::Torn | Kind::Unparsed(_) => Kind::Torn,
+        };
+        self.stretch(before, kind, sink);
+        self.head_after(after, !is_proven || glued.is_ambiguous, read_at, sink);
+    }
+
+    /// The open record ends at `end_bytes` without being whole, `partial` being what there is of its last line.
+    fn tear(&mut self, end_bytes: u64, partial: Option<Vec<u8>>, sink: &mut dyn FnMut(Assembled)) {
+        let Open::Record(open) = std::mem::replace(&mut self.open, Open::Nothing) else {
+            return;
+        };
+        self.missing.add(Torn {
+            process_id: open.entry.record.process_id,
+            last_line: match open.body {
+                Body::Json => open.entry.last_line().and_then(PlanLine::read),
+                _ => None,
+            },
+            partial,
+            end_bytes,
+        });
+        sink(Assembled::Torn {
+            start_bytes: open.entry.record.position.offset_bytes,
+            end_bytes,
+            reason: UnparsedReason::Interrupted,
+        });
+    }
+
+    /// A line that is no record's, or no longer.
+    fn stretch(&mut self, line: Line<'_>, kind: Kind, sink: &mut dyn FnMut(Assembled)) {
+        let stretch = Stretch {
             start_bytes: line.start_bytes,
             end_bytes: line.end_bytes,
-            reason,
+            kind,
         };
+        let max_bytes = self.max_record_bytes as u64;
+        match &mut self.open {
+            Open::Record(open) => {
+                let foreign = open.foreign.get_or_insert(stretch);
+                foreign.end_bytes = line.end_bytes;
+            }
+            Open::Stretch(open)
+                if open.kind == Kind::Rest && kind == Kind::Rest
+                    || line.bytes.starts_with(b"\t")
+                        && line.end_bytes - open.start_bytes <= max_bytes =>
+            {
+                open.end_bytes = line.end_bytes;
+            }
+            Open::Stretch(_) | Open::Nothing => {
+                self.close(sink);
+                self.open = Open::Stretch(stretch);
+            }
+        }
+    }
+
+    /// Whether the head that `bytes` begins with is of about the same time as `head`, or one of them tells none.
+    fn is_neighbour(&self, head: &Head<'_>, bytes: &[u8]) -> bool {
+        let own = entry::log_time(head, self.log_timezone.as_ref());
+        self.is_near(own.map(|(log_time, _)| log_time), bytes)
+    }
+
+    /// As [`Lines::is_neighbour`] for the open record.
+    fn is_neighbour_of_open(&self, bytes: &[u8]) -> bool {
+        let Open::Record(open) = &self.open else {
+            return false;
+        };
+        let record = &open.entry.record;
+        let own = (!record.flags.time_of_reading).then_some(record.log_time);
+        self.is_near(own, bytes)
+    }
+
+    fn is_near(&self, own: Option<Timestamp>, bytes: &[u8]) -> bool {
+        let other = head::read(&self.prefix, bytes)
+            .and_then(|found| entry::log_time(&found.head, self.log_timezone.as_ref()));
+        let Some((own, (other, _))) = own.zip(other) else {
+            return true;
+        };
+        own.duration_since(other).abs() <= NEIGHBOUR_WITHIN
     }
 
     /// Nothing more belongs to what is open.
     fn close(&mut self, sink: &mut dyn FnMut(Assembled)) {
+        if let Open::Record(open) = &self.open
+            && open.is_torn()
+        {
+            self.tear(open.entry.record.end_bytes, None, sink);
+        }
         match std::mem::replace(&mut self.open, Open::Nothing) {
             Open::Nothing => {}
-            Open::Record(entry) => sink(Assembled::Record(entry.finish())),
-            Open::Unparsed {
-                start_bytes,
-                end_bytes,
-                reason,
-            } => sink(Assembled::Unparsed {
-                start_bytes,
-                end_bytes,
-                reason,
-            }),
+            Open::Record(open) => {
+                sink(Assembled::Record(open.entry.finish()));
+                if let Some(foreign) = open.foreign {
+                    sink(foreign.assembled());
+                }
+            }
+            Open::Stretch(stretch) => sink(stretch.assembled()),
         }
     }
 
-    /// No line comes after those that were given: what is held is no head, what is open is whole.
+    /// No line comes after those that were given: what is held is no head, what is open ends.
     pub(super) fn finish(&mut self, read_at: Timestamp, sink: &mut dyn FnMut(Assembled)) {
         while let Some(held) = self.held.take() {
             self.release(&held, read_at, sink);
@@ -235,25 +555,64 @@ impl Lines {
     /// The open record as it is so far.
     pub(super) fn pending(&self) -> Option<LogRecord> {
         match &self.open {
-            Open::Record(entry) => Some(entry.record()),
-            Open::Nothing | Open::Unparsed { .. } => None,
+            Open::Record(open) if !open.is_torn() => Some(open.entry.record()),
+            Open::Record(_) | Open::Nothing | Open::Stretch(_) => None,
         }
     }
 
     /// Whether the last lines are none of a record.
     pub(super) fn ends_unparsed(&self) -> bool {
-        matches!(self.open, Open::Unparsed { .. })
+        matches!(
+            self.open,
+            Open::Stretch(Stretch {
+                kind: Kind::Unparsed(_),
+                ..
+            })
+        )
     }
 
     /// First byte of what is open or held.
     pub(super) fn unsettled_from_bytes(&self) -> Option<u64> {
         match &self.open {
-            Open::Record(entry) => Some(entry.record.position.offset_bytes),
-            Open::Unparsed { start_bytes, .. } => Some(*start_bytes),
+            Open::Record(open) => Some(open.entry.record.position.offset_bytes),
+            Open::Stretch(stretch) => Some(stretch.start_bytes),
             Open::Nothing => self
                 .held
                 .as_ref()
                 .and_then(|held| held.starts_bytes.first().copied()),
+        }
+    }
+}
+
+impl OpenRecord {
+    /// Whether it would be torn if nothing more of it came.
+    fn is_torn(&self) -> bool {
+        self.body.is_unfinished() || (self.body.is_plan() && self.entry.is_cut())
+    }
+}
+
+impl Stretch {
+    fn assembled(self) -> Assembled {
+        let Self {
+            start_bytes,
+            end_bytes,
+            kind,
+        } = self;
+        match kind {
+            Kind::Unparsed(reason) => Assembled::Unparsed {
+                start_bytes,
+                end_bytes,
+                reason,
+            },
+            Kind::Torn => Assembled::Torn {
+                start_bytes,
+                end_bytes,
+                reason: UnparsedReason::Interrupted,
+            },
+            Kind::Rest => Assembled::Rest {
+                start_bytes,
+                end_bytes,
+            },
         }
     }
 }
@@ -469,6 +828,157 @@ mod tests {
             ],
         );
         check(b"1 x\n1 y\n", &[none(0, 4), none(4, 8)]);
+    }
+
+    /// A plan whose lines all name its session.
+    fn plan_of(process_id: i32, nodes: usize) -> String {
+        let mut text = format!(
+            "duration: 1.000 ms  plan:\n{{\n  \"Query Text\": \"SELECT s{process_id}\",\n  \"Plan\": {{\n"
+        );
+        for node in 0..nodes {
+            text += &format!(
+                "    \"Key {node}\": \"(x = 's{process_id}') {{\",\n    \"Rows\": {node},\n"
+            );
+        }
+        text + "    \"Loops\": 1\n  }\n}"
+    }
+
+    fn printed(process_id: i32, message: &str) -> String {
+        format!(
+            "2026-11-20 07:26:04.284 UTC [{process_id}] LOG:  {}\n",
+            message.replace('\n', "\n\t")
+        )
+    }
+
+    fn shown(log: &str) -> Vec<String> {
+        assembled("%m [%p] ", log.as_bytes())
+            .iter()
+            .map(|item| match item {
+                Assembled::Record(record) => {
+                    let flags = record.flags;
+                    let flags = match (flags.ambiguous, flags.ambiguous_text) {
+                        (true, _) => " ambiguous",
+                        (_, true) => " cut",
+                        _ => "",
+                    };
+                    let message = record.message.replace('\n', "|");
+                    let end = message
+                        .char_indices()
+                        .nth(60)
+                        .map_or(message.len(), |(at, _)| at);
+                    format!("{}{flags}: {}", record.process_id.unwrap(), &message[..end])
+                }
+                Assembled::Torn { .. } => "torn".to_owned(),
+                Assembled::Rest { .. } => "rest".to_owned(),
+                Assembled::Foreign { .. } => "foreign".to_owned(),
+                Assembled::Unparsed { reason, .. } => format!("{reason:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn torn_records_hold_nothing_of_others() {
+        let check = |log: &str, expected: &[&str]| assert_eq!(shown(log), expected, "{log}");
+        let plan = printed(1, &plan_of(1, 1));
+        let other = printed(2, "duration: 1.000 ms  statement: SELECT s2");
+        let whole_plan = "1: duration: 1.000 ms  plan:|{|  \"Query Text\": \"SELECT s1\",|  \"";
+        let whole_other = "2: duration: 1.000 ms  statement: SELECT s2";
+        check(&format!("{plan}{other}"), &[whole_plan, whole_other]);
+        let torn_at = |text: &str, after: &str| {
+            let (before, rest) = plan.split_at(plan.find(text).unwrap() + text.len());
+            format!("{before}{after}{rest}{}", printed(3, "c"))
+        };
+        // Between values, in a key, in a number, before and after a tab, at a line break, in the head, in the message before the plan.
+        for place in [
+            "    ",
+            "\"Ro",
+            "\"Rows\": ",
+            "{\n",
+            "{\n\t",
+            "\"Rows\": 0,",
+            "plan:",
+            "duration: 1.0",
+        ] {
+            let log = torn_at(place, &other);
+            check(&log, &["torn", whole_other, "rest", "3: c"]);
+        }
+        let ambiguous_other = "2 ambiguous: duration: 1.000 ms  statement: SELECT s2";
+        check(
+            &torn_at("04.2", &other),
+            &["torn", ambiguous_other, "rest", "3: c"],
+        );
+        // In a value, where clients write: the bytes don't tell whether the other record is one.
+        check(
+            &torn_at("SELECT ", &other),
+            &["torn", ambiguous_other, "rest", "3: c"],
+        );
+        // In a value that is whole it is none.
+        let quoting = printed(
+            1,
+            &plan_of(1, 1).replace("SELECT s1", &format!("SELECT '{}'", other.trim_end())),
+        );
+        check(
+            &quoting,
+            &["1: duration: 1.000 ms  plan:|{|  \"Query Text\": \"SELECT '2026-11"],
+        );
+        // A statement may be torn, or quote another one.
+        check(
+            &printed(1, &format!("statement: SELECT '{other}'")),
+            &["1 cut: statement: SELECT '"],
+        );
+        check(
+            &printed(
+                1,
+                &format!("statement: SELECT '{}'", other.replace("2026", "2025")),
+            ),
+            &["1: statement: SELECT '2025-11-20 07:26:04.284 UTC [2] LOG:  dur"],
+        );
+        // Lines behind a plan's last one.
+        check(
+            &format!("{plan}\tx\n\ty\n{other}"),
+            &[whole_plan, "NoRecord", whole_other],
+        );
+        let context = "2026-11-20 07:26:04.284 UTC [1] CONTEXT:  f\n";
+        check(
+            &format!("{plan}\tx\n{context}{other}"),
+            &[&whole_plan.replacen(':', " cut:", 1), whole_other],
+        );
+        // A plan that the log's end tears.
+        check(&plan[..plan.len() - 3], &["torn"]);
+    }
+
+    #[test]
+    fn names_that_hold_a_head() {
+        let check = |line: &str, expected: bool| {
+            let found = assembled(
+                "%m [%p] %q%u@%d/%a ",
+                format!("2026-11-20 07:26:04.284 UTC [1] {line}\n").as_bytes(),
+            );
+            let [Assembled::Record(record)] = found.as_slice() else {
+                panic!("{found:?}");
+            };
+            assert_eq!(
+                (record.process_id, record.flags.ambiguous),
+                (Some(1), expected),
+                "{line}"
+            );
+        };
+        check(
+            "al@db/psql LOG:  duration: 7.000 ms  statement: SELECT 1",
+            false,
+        );
+        check(
+            "al2026-11-20 07:26:04.284 UTC [2] bob@db/psql LOG:  duration: 7.000 ms  statement: SELECT 1",
+            true,
+        );
+        check(
+            "al@db/2026-11-20 07:26:04.284 UTC [2] LOG:  duration: 7.000 ms  statement: x LOG:  y",
+            true,
+        );
+        check(
+            "al@db/psql LOG:  duration: 7.000 ms  statement: SELECT ' LOG:  duration: 5.000 ms'",
+            false,
+        );
     }
 
     #[test]

@@ -22,7 +22,7 @@ use crate::model::{
 };
 
 /// The counters that are one number, by the names under which they are stored.
-fn plain(accounting: &mut Accounting) -> [(&'static str, &mut u64); 12] {
+fn plain(accounting: &mut Accounting) -> [(&'static str, &mut u64); 13] {
     [
         ("records_total", &mut accounting.records_total),
         ("plans_unparsable", &mut accounting.plans_unparsable),
@@ -35,6 +35,7 @@ fn plain(accounting: &mut Accounting) -> [(&'static str, &mut u64); 12] {
         ("executions_with_plan", &mut accounting.executions_with_plan),
         ("queries", &mut accounting.queries),
         ("torn", &mut accounting.torn),
+        ("ambiguous", &mut accounting.ambiguous),
         ("unparsed", &mut accounting.unparsed),
         ("foreign", &mut accounting.foreign),
         ("gaps", &mut accounting.gaps),

@@ -79,6 +79,7 @@ fn shown(assembled: &Assembled, log: &[u8]) -> String {
             text
         }
         Assembled::Foreign { start_bytes, .. } => format!("{}: foreign", line(*start_bytes)),
+        Assembled::Rest { start_bytes, .. } => format!("{}: rest", line(*start_bytes)),
         Assembled::Unparsed {
             start_bytes,
             reason,
