@@ -21,11 +21,9 @@ use secrecy::SecretString;
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use crate::{
-    advice, analysis, api, daemon, digest, execution, model::position::LogFormat, record, store,
-    tail, telemetry,
+    advice, analysis, api, daemon, digest, execution, model::position::LogFormat,
+    model::sampling::Sampling, record, store, tail, telemetry,
 };
-
-mod sampling;
 
 /// Why a configuration can't be used. The message names the setting, the value and what would be right.
 #[derive(Debug, thiserror::Error)]
@@ -99,8 +97,8 @@ struct RawServer {
     log_min_duration_statement: Option<f64>,
     log_statement_sample_rate: Option<f64>,
     log_transaction_sample_rate: Option<f64>,
-    #[serde(default)]
-    auto_explain: sampling::RawAutoExplain,
+    #[serde(rename = "auto_explain.sample_rate")]
+    auto_explain_sample_rate: Option<f64>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -241,7 +239,7 @@ fn server(raw: RawServer) -> Result<daemon::ServerConfig, Error> {
             "name the log files, folders or globs of the server",
         ));
     }
-    let sampling = sampling::read(&raw)?;
+    let sampling = sampling(&raw)?;
     let time_zone = raw
         .time_zone
         .map(|name| {
@@ -279,6 +277,25 @@ pub fn one_of_formats() -> String {
         "write one of {}; without it the content tells",
         names.join(", ")
     )
+}
+
+/// What the server logs by chance; `None` where no rate is given.
+fn sampling(raw: &RawServer) -> Result<Option<Sampling>, Error> {
+    let sampling = Sampling {
+        log_min_duration_statement_ms: raw.log_min_duration_statement.filter(|ms| *ms >= 0.0),
+        log_statement_sample_rate: raw.log_statement_sample_rate,
+        log_transaction_sample_rate: raw.log_transaction_sample_rate,
+        auto_explain_sample_rate: raw.auto_explain_sample_rate,
+    };
+    if let Some(rate) = sampling.impossible_rate() {
+        let remedy = "the server's setting, above 0 and at most 1; leave it out where it is 0";
+        return Err(Error::value(
+            "servers.*_sample_rate",
+            &rate.to_string(),
+            remedy,
+        ));
+    }
+    Ok(Some(sampling).filter(Sampling::has_rate))
 }
 
 fn store_url(given: Option<&String>) -> Result<store::StoreUrl, Error> {
@@ -479,6 +496,44 @@ impl Error {
             setting,
             value: value.to_owned(),
             remedy: remedy.to_owned(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+
+    fn read_toml(keys: &str) -> Result<Option<Sampling>, String> {
+        let text = format!("name = \"a\"\npaths = [\"b\"]\n{keys}");
+        let raw = Figment::from(Toml::string(&text)).extract().unwrap();
+        sampling(&raw).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn rates() {
+        assert_eq!(read_toml(""), Ok(None));
+        assert_eq!(read_toml("log_min_duration_statement = 20"), Ok(None));
+        let sampling = Sampling {
+            log_min_duration_statement_ms: Some(20.0),
+            log_statement_sample_rate: Some(0.25),
+            log_transaction_sample_rate: None,
+            auto_explain_sample_rate: Some(0.5),
+        };
+        let keys = "log_min_duration_statement = 20\nlog_statement_sample_rate = 0.25\n\"auto_explain.sample_rate\" = 0.5";
+        assert_eq!(read_toml(keys), Ok(Some(sampling)));
+        let off = Sampling {
+            log_min_duration_statement_ms: None,
+            log_statement_sample_rate: None,
+            ..sampling
+        };
+        let keys = "log_min_duration_statement = -1\n\"auto_explain.sample_rate\" = 0.5";
+        assert_eq!(read_toml(keys), Ok(Some(off)));
+        for rate in ["0", "-0.1", "1.01", "nan", "inf"] {
+            let refused = read_toml(&format!("log_transaction_sample_rate = {rate}"));
+            assert!(refused.unwrap_err().starts_with("servers.*_sample_rate = "));
         }
     }
 }

@@ -54,8 +54,8 @@ pub(super) fn load(
     Ok(loaded)
 }
 
-struct Loader<'r, 'c> {
-    reader: &'r mut Reader<'c>,
+pub(super) struct Loader<'r, 'c> {
+    pub(super) reader: &'r mut Reader<'c>,
     /// Loaded once for a document, when something needs them.
     servers: Option<Vec<ServerNode>>,
     summary: &'r digest::Config,
@@ -240,7 +240,7 @@ impl Loader<'_, '_> {
         Ok(incident_lists(found, limit))
     }
 
-    fn execution_nodes(
+    pub(super) fn execution_nodes(
         &mut self,
         executions: Vec<Execution>,
         selected: &Selected,
@@ -280,66 +280,6 @@ impl Loader<'_, '_> {
                 }
             })
             .collect())
-    }
-
-    /// The parents of nested executions, by the key of the nested one.
-    fn parents_of(
-        &mut self,
-        executions: &[Execution],
-        selected: &Selected,
-    ) -> Result<Option<HashMap<ExecutionKey, Arc<ExecutionNode>>>, Error> {
-        let Some(wanted) = selected.get("parent") else {
-            return Ok(None);
-        };
-        let parent_key = |nested: &Execution| {
-            let id = nested.parent_id?;
-            let key = ExecutionKey::of(nested);
-            Some(ExecutionKey { id, ..key })
-        };
-        let keys: Vec<ExecutionKey> = executions.iter().filter_map(parent_key).collect();
-        let found = self.reader.parents_of(&keys)?;
-        let distinct: HashMap<ExecutionKey, Execution> = found
-            .values()
-            .map(|parent| (ExecutionKey::of(parent), parent.clone()))
-            .collect();
-        let nodes = self.execution_nodes(distinct.into_values().collect(), &wanted.selected)?;
-        let nodes: HashMap<ExecutionKey, Arc<ExecutionNode>> = nodes
-            .into_iter()
-            .map(|node| (ExecutionKey::of(&node.execution), Arc::new(node)))
-            .collect();
-        let parent_of = |nested: &Execution| {
-            let parent = found.get(&parent_key(nested)?)?;
-            let node = nodes.get(&ExecutionKey::of(parent))?;
-            Some((ExecutionKey::of(nested), Arc::clone(node)))
-        };
-        Ok(Some(executions.iter().filter_map(parent_of).collect()))
-    }
-
-    /// The nested executions of each, and how many were asked for.
-    fn nested_of(
-        &mut self,
-        keys: &[ExecutionKey],
-        selected: &Selected,
-    ) -> Result<Option<(u32, ByExecution<ExecutionNode>)>, Error> {
-        let Some(wanted) = selected.get("nestedExecutions") else {
-            return Ok(None);
-        };
-        let limit = Nested::<ExecutionNode>::limit(wanted.limit);
-        let mut found = self.reader.nested_of(keys, limit)?;
-        let mut owners = Vec::new();
-        let mut executions = Vec::new();
-        for key in keys {
-            for nested in found.remove(key).unwrap_or_default() {
-                owners.push(*key);
-                executions.push(nested);
-            }
-        }
-        let nodes = self.execution_nodes(executions, &wanted.selected)?;
-        let mut lists = ByExecution::new();
-        for (owner, node) in owners.into_iter().zip(nodes) {
-            lists.entry(owner).or_insert_with(Vec::new).push(node);
-        }
-        Ok(Some((limit, lists)))
     }
 
     fn analysis_nodes(
@@ -483,7 +423,7 @@ impl Loader<'_, '_> {
     }
 }
 
-type ByExecution<T> = HashMap<ExecutionKey, Vec<T>>;
+pub(super) type ByExecution<T> = HashMap<ExecutionKey, Vec<T>>;
 
 fn incident_lists<K: Eq + Hash>(
     found: HashMap<K, Vec<Incident>>,

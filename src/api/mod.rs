@@ -16,6 +16,7 @@ mod listen;
 mod loaded;
 mod loader;
 mod negotiate;
+mod nested;
 mod pagination;
 mod plan;
 mod planner;

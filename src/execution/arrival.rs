@@ -63,10 +63,10 @@ impl Arrival<'_> {
                     .add_duration(kind, duration_ms, database, user);
                 self.duration(duration_ms, kind, name.unwrap_or(UNNAMED), text);
             }
-            Some(Message::Statement { name, text, .. })
+            Some(Message::Statement { kind, name, text })
                 if record.error_severity == Severity::Log && record.query.is_none() =>
             {
-                self.logged_statement(name, text);
+                self.logged_statement(kind, name, text);
             }
             _ => self.other(),
         }
@@ -94,7 +94,10 @@ impl Arrival<'_> {
                 });
             }
             DurationKind::Bind => self.bind(duration_ms, name, text),
-            DurationKind::Fetch => self.fetch(duration_ms, name, text),
+            DurationKind::Fetch => {
+                let fetch = self.statement(ExecutionKind::Execute, name, text);
+                self.fetch(duration_ms, fetch);
+            }
             DurationKind::Execute => {
                 self.ended_with(duration_ms, ExecutionKind::Execute, name, text);
             }
@@ -112,6 +115,7 @@ impl Arrival<'_> {
     fn bind(&mut self, duration_ms: f64, name: Name<'_>, text: &str) {
         let hash = TextHash::of(text);
         self.session.close_before_next(self.events);
+        self.session.close_portal(name, self.events);
         let told = self.query_of(text);
         let first_sight = self
             .session
@@ -129,15 +133,20 @@ impl Arrival<'_> {
     }
 
     fn ended_with(&mut self, duration_ms: f64, kind: ExecutionKind, name: Name<'_>, text: &str) {
-        let ended = LoggedStatement {
+        let statement = self.statement(kind, name, text);
+        self.ended(duration_ms, statement);
+    }
+
+    fn statement(&self, kind: ExecutionKind, name: Name<'_>, text: &str) -> LoggedStatement {
+        LoggedStatement {
             told: self.query_of(text),
             text: TextHash::of(text),
             kind,
             name: kept(name).to_owned(),
             prepared: command::prepared_name(text),
             is_cursor: kind == ExecutionKind::Statement && command::declares_cursor(text),
-        };
-        self.ended(duration_ms, ended);
+            is_fetch: false,
+        }
     }
 
     /// A statement or execute record: the end of the execution that waits for it, else of one that nothing has told of.
@@ -161,6 +170,7 @@ impl Arrival<'_> {
             Some(index) => index,
             None => {
                 self.session.close_before_next(self.events);
+                self.session.close_portal(name, self.events);
                 let mut execution =
                     self.execution(first_sight, ended.kind, ended.told, duration_ms);
                 execution.parse_ms = self.session.take_parse(name, ended.text);
@@ -195,46 +205,42 @@ impl Arrival<'_> {
     }
 
     /// A further piece of a portal: its time belongs to the execute that opened it.
-    fn fetch(&mut self, duration_ms: f64, name: Name<'_>, text: &str) {
-        let hash = TextHash::of(text);
-        let first = self
-            .session
-            .open
-            .iter_mut()
-            .find(|o| o.stage == Stage::Executed && o.text == hash && o.name == kept(name));
-        if let Some(first) = first {
-            first.execution.duration_ms =
-                Some(first.execution.duration_ms.unwrap_or_default() + duration_ms);
-            first.changed = true;
-        } else {
-            self.ended_with(duration_ms, ExecutionKind::Execute, name, text);
+    fn fetch(&mut self, duration_ms: f64, fetch: LoggedStatement) {
+        let first =
+            self.session.open.iter_mut().find(|o| {
+                o.stage == Stage::Executed && o.text == fetch.text && o.name == fetch.name
+            });
+        match first {
+            Some(first) => {
+                first.execution.duration_ms =
+                    Some(first.execution.duration_ms.unwrap_or_default() + duration_ms);
+                first.changed = true;
+            }
+            None => self.ended(duration_ms, fetch),
         }
     }
 
     /// `statement: …` or `execute NAME: …` of log_statement: keeps the text for the bare duration that follows.
-    fn logged_statement(&mut self, name: Option<Name<'_>>, text: &str) {
+    fn logged_statement(&mut self, kind: DurationKind, name: Option<Name<'_>>, text: &str) {
         self.session.close_plans(self.events);
         let text = prepared_text(self.record).unwrap_or(text);
-        let hash = TextHash::of(text);
+        let execution_kind = match name {
+            Some(_) => ExecutionKind::Execute,
+            None => ExecutionKind::Statement,
+        };
+        let logged = LoggedStatement {
+            is_fetch: kind == DurationKind::Fetch,
+            ..self.statement(execution_kind, name.unwrap_or(UNNAMED), text)
+        };
         self.session.running = None;
-        self.session.is_running(hash, self.record.log_time);
-        self.session.logged = Some(LoggedStatement {
-            told: self.query_of(text),
-            text: hash,
-            kind: if name.is_some() {
-                ExecutionKind::Execute
-            } else {
-                ExecutionKind::Statement
-            },
-            name: kept(name.unwrap_or(UNNAMED)).to_owned(),
-            prepared: command::prepared_name(text),
-            is_cursor: name.is_none() && command::declares_cursor(text),
-        });
+        self.session.is_running(logged.text, self.record.log_time);
+        self.session.logged = Some(logged);
     }
 
     /// A duration without text takes the text that log_statement has printed; without one it is counted and is no execution.
     fn bare_duration(&mut self, duration_ms: f64) {
         match self.session.logged.take() {
+            Some(logged) if logged.is_fetch => self.fetch(duration_ms, logged),
             Some(logged) => self.ended(duration_ms, logged),
             None => self.session.close_plans(self.events),
         }

@@ -489,6 +489,18 @@ pub(super) mod tests {
             ],
             &["Execute select a | 0.5 parse - bind - plans 1"],
         );
+        // The first plan wasn't sampled, and the second is not the first's.
+        check(
+            &[
+                "duration: 0.300 ms  execute s1/c1: select a",
+                "duration: 0.400 ms  execute s1/c1: select a",
+                "PLAN select a",
+            ],
+            &[
+                "Execute select a | 0.3 parse - bind - plans 0",
+                "Execute select a | 0.4 parse - bind - plans 1",
+            ],
+        );
     }
 
     /// Durations longer than the log's times apart: what has begun long ago isn't silent.
@@ -788,6 +800,16 @@ pub(super) mod tests {
             &["Statement select $1 | 2 parse - bind - plans 0"],
         );
         check(
+            &[
+                "execute s1/c1: select a",
+                "duration: 2.000 ms",
+                "execute fetch from s1/c1: select a",
+                "duration: 0.500 ms",
+                "PLAN select a",
+            ],
+            &["Execute select a | 2.5 parse - bind - plans 1"],
+        );
+        check(
             &["statement: select a", "PLAN select a", "duration: 2.000 ms"],
             &["Statement select a | 2 parse - bind - plans 1"],
         );
@@ -1022,7 +1044,7 @@ pub(super) mod tests {
     /// Whatever the batches are and wherever the process is killed between them, the same log gives the same executions.
     #[test]
     fn batches_restarts_and_previews_change_nothing() {
-        let lines = [
+        check_in_batches(&[
             "duration: 0.100 ms  parse s1: select a where b = $1",
             "duration: 0.200 ms  bind s1: select a where b = $1",
             "duration: 0.300 ms  execute s1: select a where b = $1",
@@ -1038,8 +1060,63 @@ pub(super) mod tests {
             "PLAN select f()",
             "duration: 9.000 ms  statement: select f()",
             "duration: 0.300 ms  execute s1/c1: select d",
-        ];
-        let expected = finished(&lines).executions;
+            "statement: select e",
+            "SPILLED select e",
+            "ERROR select e",
+        ]);
+        check_in_batches(&[
+            "PLAN select b",
+            "PLAN select c",
+            "duration: 9.000 ms  statement: select f()",
+            "PLAN prepare p as select a",
+            "duration: 2.000 ms  statement: execute p",
+            "duration: 0.200 ms  statement: declare c cursor for select d",
+            "duration: 0.200 ms  bind s1: select g($1)",
+            "PLAN select h",
+            "duration: 9.000 ms  execute s1: select g($1)",
+            "PLAN select g($1)",
+            "PLAN declare c cursor for select d",
+            "SPILLED select e",
+            "PLAN select k",
+            "ERROR select e",
+            "execute s1/c1: select d",
+            "duration: 2.000 ms",
+            "execute fetch from s1/c1: select d",
+            "duration: 0.500 ms",
+        ]);
+    }
+
+    /// A last record that is not whole yet ends in another text than it seemed to, so that the plan before it isn't nested after all.
+    #[test]
+    fn a_preview_decides_nothing() {
+        let mut pairing = Pairing::new(SERVER);
+        let mut events = Events::default();
+        pairing.push(&line(0, "PLAN select b"), &mut events);
+        pairing.end_batch(&mut events);
+        let preview = pairing.preview(
+            GenerationId(1),
+            &[line(1, "duration: 9.000 ms  statement: select")],
+        );
+        let shown: Vec<_> = preview.executions.iter().map(show).collect();
+        assert_eq!(
+            shown,
+            [
+                "Nested select b | 1 parse - bind - plans 1 nested open",
+                "Statement select | 9 parse - bind - plans 0 open"
+            ]
+        );
+        let mut restored = Pairing::restore(SERVER, &pairing.save(), preview.executions).unwrap();
+        let mut events = Events::default();
+        restored.push(
+            &line(1, "duration: 9.000 ms  statement: select b"),
+            &mut events,
+        );
+        let shown: Vec<_> = events.executions.iter().map(show).collect();
+        assert_eq!(shown, ["Statement select b | 9 parse - bind - plans 1"]);
+    }
+
+    fn check_in_batches(lines: &[&str]) {
+        let expected = finished(lines).executions;
         let mut rows: HashMap<ExecutionId, Execution> = HashMap::new();
         let mut pairing = Pairing::new(SERVER);
         for (offset, text) in lines.iter().enumerate() {

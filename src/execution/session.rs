@@ -124,6 +124,8 @@ pub(super) struct LoggedStatement {
     pub(super) name: String,
     pub(super) prepared: Option<TextHash>,
     pub(super) is_cursor: bool,
+    /// A further piece of a portal.
+    pub(super) is_fetch: bool,
 }
 
 /// Id of a statement that its own record hasn't told of yet, because nested plans come before their parent's.
@@ -346,6 +348,16 @@ impl Session {
             let outlives = self.open[index].outlives_next();
             outliving += usize::from(outlives);
             if !outlives || outliving > WAITING_CAP {
+                self.close(index, events);
+            }
+        }
+    }
+
+    /// A portal of that name begins: its name is free again because the one before is closed.
+    pub(super) fn close_portal(&mut self, name: Name<'_>, events: &mut Events) {
+        for index in (0..self.open.len()).rev() {
+            let open = &self.open[index];
+            if open.stage == Stage::Executed && !open.is_cursor && open.name == kept(name) {
                 self.close(index, events);
             }
         }

@@ -109,6 +109,8 @@ struct SavedLogged {
     prepared: Option<u64>,
     #[serde(default)]
     is_cursor: bool,
+    #[serde(default)]
+    is_fetch: bool,
 }
 
 impl Pairing {
@@ -212,6 +214,7 @@ fn save_session(key: &SessionKey, session: &Session) -> SavedSession {
             name: logged.name.clone(),
             prepared: logged.prepared.map(|name| name.0),
             is_cursor: logged.is_cursor,
+            is_fetch: logged.is_fetch,
         }),
     }
 }
@@ -250,6 +253,7 @@ fn restore_execution(row: Execution, saved: &SavedOpen) -> Execution {
         rows: saved.rows,
         sql_state: None,
         failed: false,
+        parent_id: None,
         server_query_id: saved.server_query_id,
         plan_count: saved.plan_count,
         nested_count: saved.nested_count,
@@ -324,6 +328,7 @@ fn restore_session(
             name: logged.name,
             prepared: logged.prepared.map(TextHash),
             is_cursor: logged.is_cursor,
+            is_fetch: logged.is_fetch,
         }),
     };
     (key, session)

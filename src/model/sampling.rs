@@ -45,6 +45,26 @@ impl Sampling {
         }
     }
 
+    pub fn has_rate(&self) -> bool {
+        self.rates() != [None; 3]
+    }
+
+    /// A rate that no server can have, or that would log nothing.
+    pub fn impossible_rate(&self) -> Option<f64> {
+        self.rates()
+            .into_iter()
+            .flatten()
+            .find(|rate| !(*rate > 0.0 && *rate <= 1.0))
+    }
+
+    fn rates(&self) -> [Option<f64>; 3] {
+        [
+            self.log_statement_sample_rate,
+            self.log_transaction_sample_rate,
+            self.auto_explain_sample_rate,
+        ]
+    }
+
     /// The share of short statements whose duration is logged, by either sample; `None` where they are not sampled.
     fn rate_of_durations(&self) -> Option<f64> {
         let rates = [

@@ -21,6 +21,8 @@ mod canary;
 mod end_to_end;
 // Which statements are one query, against pg_stat_statements.
 mod grouping;
+// Which log records are one execution, event for event.
+mod executions;
 // kill -9 at any moment: nothing lost, nothing twice.
 mod kill;
 // Logs in other languages and encodings.
