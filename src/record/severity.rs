@@ -248,4 +248,24 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn severities_alone() {
+        let check = |word: &[u8], expected| assert_eq!(named(word), expected, "{word:?}");
+        check(b"PANIC", Some(Severity::Panic));
+        check(b"DEBUG3", Some(Severity::Debug));
+        check(b"DETAIL", None);
+        check(b"log", None);
+        check(b"", None);
+        check("ОШИБКА".as_bytes(), Some(Severity::Error));
+        check(
+            &encoding_rs::KOI8_R.encode("СООБЩЕНИЕ").0,
+            Some(Severity::Log),
+        );
+        check(
+            &encoding_rs::KOI8_R.encode("ЗАМЕЧАНИЕ").0,
+            Some(Severity::Notice),
+        );
+        check("გაფრთხილება".as_bytes(), Some(Severity::Warning));
+    }
 }

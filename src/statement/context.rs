@@ -211,6 +211,11 @@ mod tests {
         let check = |entry, expected| assert_eq!(is_about_portal(entry), expected, "{entry}");
         check("unnamed portal with parameters: $1 = '7'", true);
         check("portal \"p\" with parameters: $1 = 'a\nb'", true);
+        let long = format!(
+            "unnamed portal with parameters: $1 = '{}'",
+            "x".repeat(100_000)
+        );
+        check(&long, true);
         check("\"p\" 포탈의 매개 변수: $1 = '7'", true);
         check("неименованный портал с параметрами: $1 = '7'", true);
         check("SQL statement \"x\"", false);
