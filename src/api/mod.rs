@@ -16,7 +16,6 @@ mod listen;
 mod loaded;
 mod loader;
 mod negotiate;
-mod nested;
 mod pagination;
 mod plan;
 mod planner;

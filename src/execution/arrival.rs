@@ -8,10 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     Config, Events, command,
     context::{Origin, origin},
+    open::{Open, Reserved, Stage, TextHash, kept},
     query::{self, Told, names},
-    session::{
-        LoggedStatement, Open, Parsed, Reserved, Session, Stage, TextHash, kept, may_contain,
-    },
+    session::{LoggedStatement, Parsed, Session, may_contain},
     shown::Shown,
 };
 use crate::{

@@ -8,8 +8,9 @@ use super::{
     arrival::{Arrival, UNNAMED},
     call_site::{self, call_site},
     command,
+    open::{Reserved, Stage, TextHash},
     query::names,
-    session::{Reserved, Stage, TextHash, UNDECIDED_CAP},
+    session::UNDECIDED_CAP,
 };
 use crate::{
     model::{

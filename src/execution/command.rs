@@ -2,7 +2,7 @@
 //!
 //! A statement's text comes in, and what it does to which prepared statement, or whether it declares a cursor, goes out.
 
-use super::session::TextHash;
+use super::open::TextHash;
 use crate::statement::lexer::{TokenKind, tokens};
 
 /// The prepared statement that the text makes (`PREPARE name …`) or runs (`EXECUTE name …`), as a hash of its name.

@@ -5,8 +5,9 @@
 
 use super::{
     arrival::{ALL_ARE_LOGGED_MS, Arrival, UNNAMED},
+    open::{Stage, TextHash},
     query,
-    session::{Stage, TextHash, may_contain},
+    session::may_contain,
 };
 use crate::model::{
     execution::{DurationSource, Execution, ExecutionKind},

@@ -11,6 +11,7 @@ mod command;
 mod context;
 mod failure;
 mod incident;
+mod open;
 mod pairing;
 mod query;
 mod readable;

@@ -5,10 +5,13 @@
 //! their parent's; a portal read in pieces logs execute, then fetches, then one plan, and a cursor's plan comes when it is closed.
 
 use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Events, query::Told, shown::Shown};
+use super::{
+    Events,
+    open::{Open, Reserved, Stage, TextHash, kept},
+    query::Told,
+    shown::Shown,
+};
 use crate::{
     model::{
         execution::{Execution, ExecutionId, ExecutionKind},
@@ -22,90 +25,6 @@ const WAITING_CAP: usize = 64;
 
 /// Plans of one session that may turn out to be nested. A function can run any number of statements.
 pub(super) const UNDECIDED_CAP: usize = 256;
-
-/// Statement text as far as two records have to be found equal: hashed, because it holds literals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TextHash(pub(super) u64);
-
-impl TextHash {
-    pub(super) fn of(text: &str) -> Self {
-        Self(xxh3_64(text.trim().as_bytes()))
-    }
-}
-
-/// Names of prepared statements and portals are as long as a client likes; this much of one is kept.
-const NAME_KEPT_BYTES: usize = 256;
-
-/// As much of a name as is kept to find it again.
-pub(super) fn kept(name: Name<'_>) -> &str {
-    let end = name.0.floor_char_boundary(NAME_KEPT_BYTES);
-    name.0.get(..end).unwrap_or(name.0)
-}
-
-/// Which record an open execution has last been seen with.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Stage {
-    /// A plan came first; its duration record follows, or it is nested in a statement whose record follows, or neither.
-    PlanFirst,
-    /// A bind; plan and execute may follow.
-    Bound,
-    /// An execute, or the declaration of a cursor; its plan may follow.
-    Executed,
-}
-
-/// An execution whose other half may still come.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Open {
-    pub(super) execution: Execution,
-    pub(super) stage: Stage,
-    pub(super) text: TextHash,
-    /// Name of the SQL-level prepared statement that the text makes or runs: the plan of an EXECUTE has the text of its PREPARE.
-    pub(super) prepared: Option<TextHash>,
-    /// The text declares a cursor.
-    pub(super) is_cursor: bool,
-    /// Prepared statement and portal as printed, `NAME` or `NAME/PORTAL`.
-    pub(super) name: String,
-    /// How many statements the text holds: as many plans may come.
-    pub(super) statement_count: u32,
-    /// Changed since it was last handed out.
-    pub(super) changed: bool,
-}
-
-impl Open {
-    pub(super) fn wants_plan(&self) -> bool {
-        self.execution.plan_count < self.statement_count.max(1)
-    }
-
-    pub(super) fn as_seen(&self) -> Reserved {
-        Reserved {
-            id: self.execution.id,
-            began: self.execution.started_at,
-            nested_count: self.execution.nested_count,
-        }
-    }
-
-    /// A portal with a name and a cursor outlive the next statement. A `/` in the statement's own name makes it look like a portal: then it
-    /// closes later.
-    fn outlives_next(&self) -> bool {
-        self.stage == Stage::Executed && (self.is_cursor || self.name.contains('/'))
-    }
-
-    /// Whether it is still at work, so that its session is silent for a good reason.
-    fn may_be_running(&self) -> bool {
-        match self.stage {
-            Stage::PlanFirst => self.wants_plan(),
-            Stage::Bound => true,
-            Stage::Executed => false,
-        }
-    }
-
-    /// Whether a plan record of that text, top level, is a plan of it.
-    fn has_plan_of(&self, text: TextHash, prepared: Option<TextHash>) -> bool {
-        let runs_prepared =
-            self.stage == Stage::Bound && prepared.is_some() && self.prepared == prepared;
-        self.wants_plan() && (self.text == text || runs_prepared)
-    }
-}
 
 /// The time of a parse that waits for its first bind or execute.
 #[derive(Debug, Clone, PartialEq)]
@@ -126,15 +45,6 @@ pub(super) struct LoggedStatement {
     pub(super) is_cursor: bool,
     /// A further piece of a portal.
     pub(super) is_fetch: bool,
-}
-
-/// Id of a statement that its own record hasn't told of yet, because nested plans come before their parent's.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Reserved {
-    pub(super) id: ExecutionId,
-    /// When the first nested statement began.
-    pub(super) began: Timestamp,
-    pub(super) nested_count: u32,
 }
 
 /// The statement that the session is running, as far as records have shown it.

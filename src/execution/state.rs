@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     incident,
+    open::{Open, Reserved, Stage, TextHash},
     pairing::{Pairing, SessionKey},
     query::Told,
-    session::{LoggedStatement, Open, Parsed, Reserved, Running, Session, Stage, TextHash},
+    session::{LoggedStatement, Parsed, Running, Session},
     shown::Shown,
 };
 use crate::model::{

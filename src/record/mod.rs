@@ -5,27 +5,21 @@
 //! message means (durations, plans, parameters) is not known here.
 
 mod assemble;
-mod body;
 mod catalog;
 mod csvlog;
 pub mod detect;
 mod entry;
 mod escape;
-mod glued;
 mod head;
 mod jsonlog;
 mod line_prefix;
 mod lines;
-mod missing;
-mod plan_line;
 #[cfg(test)]
 mod real_logs;
 mod severity;
 mod stderr;
 mod text;
 mod time;
-#[cfg(test)]
-mod torn_logs;
 mod wrapper;
 
 use jiff::tz::TimeZone;

@@ -12,6 +12,7 @@ mod checkpoint;
 mod column;
 mod connection;
 mod execution;
+mod execution_row;
 #[cfg(test)]
 mod fixture;
 mod incident;

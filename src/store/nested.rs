@@ -10,7 +10,7 @@ use diesel::{prelude::*, sql_types::BigInt};
 use super::{
     Error, ExecutionKey, Reader,
     column::time,
-    execution::{JoinedRow, execution},
+    execution_row::{JoinedRow, execution},
     plan::{KEYS, keys_json},
     sql::{Sql, grouped},
 };

@@ -29,7 +29,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("warp", &["src/api/"]),
     ("reqwest", &["src/advice/client.rs"]),
     ("notify", &["src/tail/"]),
-    ("figment", &["src/config.rs"]),
+    ("figment", &["src/config/"]),
     (
         "nom",
         &[
@@ -80,6 +80,7 @@ fn is_test(name: &str) -> bool {
         "real_logs.rs",
         "test_plans.rs",
         "test_cases.rs",
+        "torn_logs.rs",
     ];
     name.contains("/tests/")
         || file.ends_with("_tests.rs")

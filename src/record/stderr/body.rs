@@ -2,7 +2,7 @@
 //!
 //! The lines of a record's message come in, one after the other; whether the next can be another one of it goes out.
 
-use super::head::verbose_sql_state;
+use super::super::head::verbose_sql_state;
 
 /// What is known of the text of a record that is still coming.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,12 +4,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{
-    execution::ExecutionNode,
-    loader::{ByExecution, Loader},
-    pagination::Nested,
-    planner::Selected,
-};
+use super::super::{execution::ExecutionNode, pagination::Nested, planner::Selected};
+use super::{ByExecution, Loader};
 use crate::{
     model::execution::Execution,
     store::{Error, ExecutionKey},

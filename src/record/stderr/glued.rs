@@ -4,9 +4,9 @@
 //! that a record begins behind any byte of another. The bytes of a line come in; the place where a head of the prefix begins goes out. That is
 //! evidence of a torn record only where nothing that a client wrote can stand: statements hold whatever they like.
 
-use super::head;
-use super::line_prefix::{Item, LinePrefix};
-use super::severity::{Label, labels};
+use super::super::head;
+use super::super::line_prefix::{Item, LinePrefix};
+use super::super::severity::{Label, labels};
 
 /// Labels of a line that are looked at. Bounds the work on a statement made of them.
 const MAX_LABELS: usize = 64;

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use crate::model::position::GenerationId;
 
-use super::*;
+use super::super::*;
 
 /// One record to be written: its size, whether it is a plan, and blanks that move where it is torn.
 type Size = (usize, bool, usize);
