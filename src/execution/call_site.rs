@@ -1,10 +1,13 @@
 //! Where a nested statement was run from: function, line and depth, as the CONTEXT of its plan tells.
 //!
-//! A CONTEXT and the statement's own text come in. A CONTEXT lists the innermost frame first, and each frame's text is the statement or name as
-//! it stands, quotes and line breaks in it unmarked. The frame of the plan's own statement is skipped by its text, so that what follows can be
-//! trusted; further out a statement may hold a line that looks like a frame, and only the depth depends on those.
+//! A CONTEXT and the statement's own text come in. A CONTEXT lists the innermost entry first, and each entry's text is the statement or name as
+//! it stands, quotes and line breaks in it unmarked. The entry of the plan's own statement is skipped by its text, so that what follows can be
+//! trusted; further out a statement may hold a line that looks like an entry, and only the depth depends on those.
 
-use crate::model::execution::CallSite;
+use crate::{
+    model::execution::CallSite,
+    statement::context::{after_sql_text, begins_sql_text, first_entry, function},
+};
 
 /// As much of a function's name and argument types as is kept.
 const FUNCTION_KEPT_BYTES: usize = 256;
@@ -12,89 +15,43 @@ const FUNCTION_KEPT_BYTES: usize = 256;
 /// Deeper nesting counts as this deep. The server's own limit is `max_stack_depth`.
 const DEPTH_CAP: u32 = 1000;
 
-/// The words around the parts of a frame in one language, as in the message catalogs `postgres`, `plpgsql` and `pl*`.
-pub(super) struct Words {
-    /// What stands before the quoted text of a statement or expression that a frame is about.
-    texts: &'static [&'static str],
-    /// `SQL function "NAME" statement N`
-    sql_function: [&'static str; 2],
-    /// `PL/pgSQL function SIGNATURE line N at WHAT`
-    pl_function: [&'static str; 2],
-    /// Functions of other languages, which tell no line: `PL/Python function "NAME"`
-    named_functions: &'static [&'static str],
-    closing_quote: &'static str,
-}
-
-pub(super) const ENGLISH: Words = Words {
-    texts: &[
-        "SQL statement \"",
-        "SQL expression \"",
-        "PL/pgSQL assignment \"",
-    ],
-    sql_function: ["SQL function \"", "\" statement "],
-    pl_function: ["PL/pgSQL function ", " line "],
-    named_functions: &[
-        "PL/Python function \"",
-        "PL/Perl function \"",
-        "PL/Tcl function \"",
-    ],
-    closing_quote: "\"",
-};
+/// As much of the callers as is looked at: their statements may be of any length.
+const CALLERS_BYTES: usize = 64 * 1024;
 
 /// Reads the CONTEXT of a nested plan whose text is `query_text`.
-pub(super) fn call_site(words: &Words, context: &str, query_text: &str) -> CallSite {
-    let caller = after_own_text(words, context, query_text);
-    let (frame, outer) = match function_frame(words, caller) {
-        Some((frame, after)) => (frame, after.split_once('\n').unwrap_or_default().1),
-        None => (Frame::default(), caller),
-    };
-    let kept = |name: &str| {
-        let end = name.floor_char_boundary(FUNCTION_KEPT_BYTES);
-        name.get(..end).unwrap_or(name).to_owned()
-    };
-    CallSite {
-        function: frame.function.map(kept),
-        line: frame.line,
-        depth: depth(words, outer),
+pub(super) fn call_site(context: &str, query_text: &str) -> CallSite {
+    let own_skipped = after_sql_text(context, query_text);
+    let callers = own_skipped.unwrap_or(context);
+    let callers = prefix(callers, CALLERS_BYTES);
+    let entry = first_entry(callers);
+    let kept = |name| prefix(name, FUNCTION_KEPT_BYTES).to_owned();
+    match function(entry) {
+        Some(function) => CallSite {
+            function: Some(kept(function.name)),
+            line: function.line,
+            depth: depth(callers.get(entry.len()..).unwrap_or_default()),
+        },
+        // What follows a text that isn't the statement's own may be a part of that text, and a literal of it no name.
+        None => CallSite {
+            function: None,
+            line: None,
+            depth: depth(callers)
+                .saturating_sub(u32::from(own_skipped.is_none()))
+                .max(1),
+        },
     }
-}
-
-/// A function that a CONTEXT names, and the line in it or the number of its statement.
-#[derive(Default)]
-struct Frame<'a> {
-    function: Option<&'a str>,
-    line: Option<u32>,
-}
-
-/// What follows the frame of the statement itself. Statements of a FOR loop or of a function in SQL have none.
-fn after_own_text<'a>(words: &Words, context: &'a str, query_text: &str) -> &'a str {
-    let Some(quoted) = words
-        .texts
-        .iter()
-        .find_map(|before| context.strip_prefix(before))
-    else {
-        return context;
-    };
-    let own = quoted
-        .strip_prefix(query_text)
-        .and_then(|after| after.strip_prefix(words.closing_quote));
-    let after = own.or_else(|| {
-        let (_, after) = quoted.split_once(&format!("{}\n", words.closing_quote))?;
-        Some(after)
-    });
-    after.unwrap_or_default().trim_start_matches('\n')
 }
 
 /// How many statements stand above one whose function's callers are `outer`: one for each function, and one for each statement that no function
 /// ran (a foreign key's).
-fn depth(words: &Words, outer: &str) -> u32 {
+fn depth(outer: &str) -> u32 {
     let mut depth = 1;
     let mut text_is_bare = false;
     for line in outer.lines() {
-        if function_frame(words, line).is_some() {
+        if function(line).is_some() {
             depth += 1;
             text_is_bare = false;
-        } else if words.texts.iter().any(|before| line.starts_with(before)) {
+        } else if begins_sql_text(line) {
             depth += u32::from(text_is_bare);
             text_is_bare = true;
         }
@@ -102,79 +59,8 @@ fn depth(words: &Words, outer: &str) -> u32 {
     (depth + u32::from(text_is_bare)).min(DEPTH_CAP)
 }
 
-/// The function that `context` begins with, and what follows.
-fn function_frame<'a>(words: &Words, context: &'a str) -> Option<(Frame<'a>, &'a str)> {
-    sql_function(words, context)
-        .or_else(|| pl_function(words, context))
-        .or_else(|| named_function(words, context))
-}
-
-/// `SQL function "NAME" statement N`; the name may hold anything
-fn sql_function<'a>(words: &Words, input: &'a str) -> Option<(Frame<'a>, &'a str)> {
-    let [before, between] = words.sql_function;
-    let (name, after) = input.strip_prefix(before)?.split_once(between)?;
-    let (line, after) = leading_number(after)?;
-    Some((
-        Frame {
-            function: Some(name),
-            line: Some(line),
-        },
-        after,
-    ))
-}
-
-/// `PL/pgSQL function SIGNATURE line N …`: the signature ends at the first ` line ` with a number behind it that is outside of quotes
-fn pl_function<'a>(words: &Words, input: &'a str) -> Option<(Frame<'a>, &'a str)> {
-    let [before, between] = words.pl_function;
-    let input = input.strip_prefix(before)?;
-    let mut is_quoted = false;
-    for (at, character) in input.char_indices() {
-        match character {
-            '"' => is_quoted = !is_quoted,
-            '\n' if !is_quoted => return None,
-            _ if is_quoted => {}
-            _ => {
-                let (signature, rest) = input.split_at_checked(at)?;
-                if let Some((line, after)) = rest.strip_prefix(between).and_then(leading_number) {
-                    return Some((
-                        Frame {
-                            function: Some(signature),
-                            line: Some(line),
-                        },
-                        after,
-                    ));
-                }
-            }
-        }
-    }
-    None
-}
-
-/// `PL/Python function "NAME"` to the end of the line
-fn named_function<'a>(words: &Words, input: &'a str) -> Option<(Frame<'a>, &'a str)> {
-    let quoted = words
-        .named_functions
-        .iter()
-        .find_map(|before| input.strip_prefix(before))?;
-    let line = quoted.lines().next()?;
-    let function = line.strip_suffix(words.closing_quote)?;
-    let after = quoted.get(line.len()..)?;
-    Some((
-        Frame {
-            function: Some(function),
-            line: None,
-        },
-        after,
-    ))
-}
-
-/// Digits, and what follows.
-fn leading_number(text: &str) -> Option<(u32, &str)> {
-    let end = text
-        .find(|character: char| !character.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (digits, after) = text.split_at_checked(end)?;
-    Some((digits.parse().ok()?, after))
+fn prefix(text: &str, longest: usize) -> &str {
+    text.split_at(text.floor_char_boundary(longest)).0
 }
 
 #[cfg(test)]
@@ -182,7 +68,7 @@ mod tests {
     use super::*;
 
     fn check(context: &str, query_text: &str, expected: (Option<&str>, Option<u32>, u32)) {
-        let site = call_site(&ENGLISH, context, query_text);
+        let site = call_site(context, query_text);
         let (function, line, depth) = expected;
         let expected = CallSite {
             function: function.map(str::to_owned),
@@ -228,6 +114,38 @@ mod tests {
     }
 
     #[test]
+    fn in_every_language() {
+        check(
+            "SQL-Anweisung »select 1«\nPL/pgSQL-Funktion f(integer) Zeile 3 bei SQL-Anweisung\n\
+             SQL-Anweisung »select f(1)«\nSQL-Funktion »g« Anweisung 2",
+            "select 1",
+            (Some("f(integer)"), Some(3), 2),
+        );
+        check(
+            "instruction SQL « select 1 »\nfonction PL/pgSQL f(), ligne 3 à EXECUTE\n\
+             instruction SQL « select f() »\nfonction PL/python « g »",
+            "select 1",
+            (Some("f()"), Some(3), 2),
+        );
+        check(
+            "SQL-функция \"f\", оператор 2\nSQL-оператор: \"select f()\"\n\
+             функция PL/pgSQL g(), строка 4, оператор PERFORM\nSQL-оператор: \"select g()\"\nанонимный блок кода PL/Perl",
+            "select 1",
+            (Some("f"), Some(2), 3),
+        );
+        check(
+            "SQL関数\"(select 1)\"\nPL/pgSQL関数f()の3行目 - RETURN\nSQL関数\"g\"の行番号 2",
+            "(select 1)",
+            (Some("f()"), Some(3), 2),
+        );
+        check(
+            "SQL関数\"g\"の行番号 2\nSQL文 \"select g()\"\nPL/pgSQL関数f()の3行目 - PERFORM",
+            "select 1",
+            (Some("g"), Some(2), 2),
+        );
+    }
+
+    #[test]
     fn foreign_keys_have_no_function() {
         let fk = "SELECT 1 FROM ONLY \"public\".\"t\" x WHERE \"id\" OPERATOR(pg_catalog.=) $1 FOR KEY SHARE OF x";
         check(&format!("SQL statement \"{fk}\""), fk, (None, None, 1));
@@ -256,6 +174,21 @@ mod tests {
         );
     }
 
+    /// What follows a text that isn't the statement's own may be that text, and a literal of it no name.
+    #[test]
+    fn another_text_gives_no_name() {
+        check(
+            "SQL statement \"select '\"\nPL/pgSQL function secret() line 9 at PERFORM'\"\nPL/pgSQL function f() line 3 at EXECUTE",
+            "select 2",
+            (None, None, 2),
+        );
+        check(
+            "SQL statement \"select 1\"\nPL/pgSQL function f() line 3 at EXECUTE",
+            "select 2",
+            (None, None, 1),
+        );
+    }
+
     #[test]
     fn whatever_stands_there_is_read() {
         for context in [
@@ -267,16 +200,16 @@ mod tests {
             "PL/Python function \"",
             "COPY t, line 1",
         ] {
-            let site = call_site(&ENGLISH, context, "select 1");
+            let site = call_site(context, "select 1");
             assert_eq!((site.function, site.line), (None, None), "{context}");
         }
         let long = format!("PL/pgSQL function {}() line 1 at PERFORM", "é".repeat(1000));
-        let site = call_site(&ENGLISH, &long, "select 1");
+        let site = call_site(&long, "select 1");
         assert_eq!(
             site.function.map(|function| function.len()),
             Some(FUNCTION_KEPT_BYTES)
         );
         let deep = "PL/pgSQL function f() line 1 at PERFORM\n".repeat(5000);
-        assert_eq!(call_site(&ENGLISH, &deep, "select 1").depth, DEPTH_CAP);
+        assert_eq!(call_site(&deep, "select 1").depth, DEPTH_CAP);
     }
 }

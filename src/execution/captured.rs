@@ -6,7 +6,7 @@
 use super::{
     Events,
     arrival::{Arrival, UNNAMED},
-    call_site::{self, call_site},
+    call_site::call_site,
     command,
     open::{Reserved, Stage, TextHash},
     query::names,
@@ -55,7 +55,7 @@ impl Arrival<'_> {
         let mut execution = self.execution(first_sight, ExecutionKind::Nested, told, duration_ms);
         execution.parent_id = Some(parent_id);
         let context = self.record.context.as_deref().unwrap_or_default();
-        execution.call_site = Some(call_site(&call_site::ENGLISH, context, &read.query_text));
+        execution.call_site = Some(call_site(context, &read.query_text));
         execution.open = false;
         attach(
             &mut execution,

@@ -2,7 +2,7 @@
 
 use crate::{
     model::record::LogRecord,
-    statement::context::{is_about_portal, plpgsql_line},
+    statement::context::{first_entry, function, is_about_portal},
 };
 
 /// Where a record that looks like a duration or a plan came from.
@@ -24,9 +24,7 @@ pub(super) enum Origin {
 /// one that comes first comes alone.
 pub(super) fn origin(record: &LogRecord) -> Origin {
     let context = record.context.as_deref().unwrap_or_default();
-    let raised = first_frame(context)
-        .and_then(plpgsql_line)
-        .is_some_and(|frame| frame.at == "RAISE");
+    let raised = function(first_entry(context)).is_some_and(|function| function.at == "RAISE");
     if raised || record.query.is_some() {
         Origin::Raised
     } else if context.is_empty() || is_about_portal(context) {
@@ -34,16 +32,6 @@ pub(super) fn origin(record: &LogRecord) -> Origin {
     } else {
         Origin::Nested
     }
-}
-
-/// The first entry of a CONTEXT: its first line, and more of them while a quoted name with line breaks goes on.
-fn first_frame(context: &str) -> Option<&str> {
-    let mut is_quoted = false;
-    let end = context.char_indices().find(|(_, character)| {
-        is_quoted ^= *character == '"';
-        *character == '\n' && !is_quoted
-    });
-    context.get(..end.map_or(context.len(), |(at, _)| at))
 }
 
 #[cfg(test)]

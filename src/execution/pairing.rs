@@ -18,7 +18,7 @@ use crate::{
     model::{
         execution::ExecutionId,
         position::{GenerationId, ServerId},
-        record::LogRecord,
+        record::{LogRecord, Severity},
     },
     statement::message::{self, Message},
 };
@@ -105,8 +105,11 @@ impl Pairing {
             }
         }
         session.log_time = record.log_time;
-        self.incidents
-            .arrive(&self.config, self.server_id, record, events);
+        // What the server says about a statement is no incident.
+        if message.is_none() || record.error_severity != Severity::Log {
+            self.incidents
+                .arrive(&self.config, self.server_id, record, events);
+        }
         let known_count = events.executions.len();
         Arrival {
             server_id: self.server_id,
@@ -242,7 +245,7 @@ pub(super) mod tests {
         model::{
             execution::Execution,
             position::Position,
-            record::{RecordFlags, Severity, SqlState},
+            record::{RecordFlags, SqlState},
         },
     };
 
@@ -1084,6 +1087,45 @@ pub(super) mod tests {
             "execute fetch from s1/c1: select d",
             "duration: 0.500 ms",
         ]);
+    }
+
+    /// A state as an earlier version saved it, before pairing knew prepared names, cursors, what runs and what the log shows.
+    #[test]
+    fn the_state_of_an_earlier_version_is_read() {
+        let mut earlier = Pairing::new(SERVER);
+        let mut events = Events::default();
+        let bind = line(0, "duration: 0.200 ms  bind s1: select a");
+        earlier.push(&bind, &mut events);
+        earlier.end_batch(&mut events);
+        let open = events.executions;
+        assert_eq!(open[0].id.0, 2_426_554_012_614_658_857);
+        let saved = br#"{"last_us":1800000000000000,"sessions":[
+            {"process_id":7,"log_time_us":1800000000000000,"reserved":5,
+             "open":[{"execution_id":2426554012614658857,"stage":"Bound","text":18431814347743195777,"name":"s1","statement_count":1,
+                      "duration_ms":null,"duration_is_plan":false,"rows":null,"server_query_id":null,"plan_count":0}],
+             "parsed":[{"name":"s2","text":13232457961655667801,"parse_ms":0.1}]},
+            {"session_id":"6553f100.8","log_time_us":1800000000000000,
+             "logged":{"database_name":"shop","normalized_sql":"select $1","text":12,"execute":false,"name":""}}]}"#;
+        let mut restored = Pairing::restore(SERVER, saved, open).unwrap();
+        let mut bare = line(3, "duration: 2.000 ms");
+        bare.session_id = Some("6553f100.8".to_owned());
+        let mut events = Events::default();
+        for record in [
+            line(1, "duration: 0.300 ms  execute s1: select a"),
+            line(2, "duration: 0.400 ms  execute s2: select b"),
+            bare,
+        ] {
+            restored.push(&record, &mut events);
+        }
+        restored.finish(&mut events);
+        assert_eq!(
+            events.executions.iter().map(show).collect::<Vec<_>>(),
+            [
+                "Execute select a | 0.3 parse - bind 0.2 plans 0",
+                "Execute select b | 0.4 parse 0.1 bind - plans 0",
+                "Statement select $1 | 2 parse - bind - plans 0",
+            ]
+        );
     }
 
     /// A last record that is not whole yet ends in another text than it seemed to, so that the plan before it isn't nested after all.

@@ -14,7 +14,7 @@ use crate::{
         credential::mentions_credentials,
         failure,
         message::{self, Message},
-        normalize::{Normalized, normalize},
+        normalize::{Normalized, normalize, normalize_cut},
         parameters::{self, Detail},
         tags,
     },
@@ -50,7 +50,7 @@ pub(super) fn of_statement(
     record: &LogRecord,
     text: &str,
 ) -> Told {
-    let normalized = normalize(text, config.backslash());
+    let normalized = normalize_logged(config, record, text);
     told(config, server_id, record, text, normalized)
 }
 
@@ -69,9 +69,17 @@ pub(super) fn of_failed(
             complete: false,
             ..normalize(text.split_at(end).0, config.backslash())
         },
-        None => normalize(text, config.backslash()),
+        None => normalize_logged(config, record, text),
     };
     told(config, server_id, record, text, normalized)
+}
+
+fn normalize_logged(config: &Config, record: &LogRecord, text: &str) -> Normalized {
+    if record.flags.truncated || record.flags.ambiguous_text {
+        normalize_cut(text, config.backslash())
+    } else {
+        normalize(text, config.backslash())
+    }
 }
 
 fn told(

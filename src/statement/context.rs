@@ -1,55 +1,104 @@
 //! The entries of a CONTEXT that tell where a record came from, in every language.
 //!
-//! A line of a CONTEXT comes in; the PL/pgSQL function that it names goes out, or that it is about a portal. The words are those of the
-//! catalogs `postgres` and `plpgsql` of PostgreSQL 13 to 18 (`src/backend/po/*.po`, `src/pl/plpgsql/src/po/*.po`), as they stand there.
-//! PL/pgSQL is translated to more languages than the server.
+//! A CONTEXT or an entry of it comes in; the function that it names goes out, or that it is about an SQL text or a portal. What the entries
+//! together mean is not known here.
 
 use std::sync::LazyLock;
 
-use encoding_rs::{EUC_JP, EUC_KR, Encoding, GBK, ISO_8859_7, WINDOWS_1258};
+use encoding_rs::{EUC_JP, EUC_KR, Encoding};
 
 use super::{
-    catalog::{CYRILLIC, LATIN1, LATIN2, LATIN5},
+    catalog::{CYRILLIC, LATIN1},
+    frame_catalog::FRAMES,
     template::Template,
 };
 
-/// A line of a PL/pgSQL function.
+/// A function that runs a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PlpgsqlLine<'a> {
-    /// With its argument types, as regprocedure prints it; `inline_code_block` for DO.
-    pub function: &'a str,
-    pub line: u32,
-    /// The kind of statement, in the language of the log but for SQL keywords: `RAISE`, `SQL statement`.
+pub struct Function<'a> {
+    /// In PL/pgSQL with its argument types, as regprocedure prints it; `inline_code_block` for DO.
+    pub name: &'a str,
+    /// The line in PL/pgSQL, the number of the statement in SQL.
+    pub line: Option<u32>,
+    /// The kind of statement in PL/pgSQL, in the language of the log but for SQL keywords: `RAISE`, `SQL statement`; else empty.
     pub at: &'a str,
 }
 
-/// Reads `PL/pgSQL function %s line %d at %s`.
-pub fn plpgsql_line(entry: &str) -> Option<PlpgsqlLine<'_>> {
-    static TEMPLATES: LazyLock<Vec<Template>> = LazyLock::new(|| {
-        let printed = PLPGSQL
-            .iter()
-            .map(|(encodings, format)| Template::printed(format, encodings));
-        printed.flatten().collect()
-    });
+/// What PL/pgSQL calls the function that DO makes of its block; PL/Python and PL/Perl have no name for it.
+const INLINE_CODE_BLOCK: &str = "inline_code_block";
+
+/// Reads an entry about a function: `PL/pgSQL function %s line %d at %s`, `SQL function "%s" statement %d`, `PL/Python function "%s"`.
+pub fn function(entry: &str) -> Option<Function<'_>> {
+    static TEMPLATES: LazyLock<Vec<Template>> =
+        LazyLock::new(|| printed(FRAMES.iter().map(|row| (row.encodings, row.functions))));
+    if entry.is_empty() {
+        return None;
+    }
     TEMPLATES.iter().find_map(|template| {
-        let [function, line, at, ..] = template.read(entry)?;
-        let line = line.parse().ok()?;
-        Some(PlpgsqlLine { function, line, at })
+        let [name, line, at, ..] = template.read(entry)?;
+        Some(Function {
+            name: if name.is_empty() {
+                INLINE_CODE_BLOCK
+            } else {
+                name
+            },
+            line: line.parse().ok(),
+            at,
+        })
     })
+}
+
+/// The first entry of a CONTEXT that begins with a function's: its first line, and more of them while a quoted name with line breaks goes on.
+pub fn first_entry(context: &str) -> &str {
+    let mut is_quoted = false;
+    let end = context.char_indices().find(|(_, character)| {
+        is_quoted ^= *character == '"';
+        *character == '\n' && !is_quoted
+    });
+    let end = end.map_or(context.len(), |(at, _)| at);
+    context.get(..end).unwrap_or(context)
+}
+
+static SQL_TEXTS: LazyLock<Vec<Template>> =
+    LazyLock::new(|| printed(FRAMES.iter().map(|row| (row.encodings, row.texts))));
+
+/// What follows the entry `SQL statement "%s"`, `SQL expression "%s"` or `PL/pgSQL assignment "%s"` that `context` begins with, if it is about
+/// `text`. In `context` its quotes and line breaks are unmarked.
+pub fn after_sql_text<'a>(context: &'a str, text: &str) -> Option<&'a str> {
+    SQL_TEXTS.iter().find_map(|template| {
+        let [before, after] = template.texts()[..] else {
+            return None;
+        };
+        let quoted = context.strip_prefix(before)?.trim_start();
+        let rest = quoted.strip_prefix(text.trim())?;
+        let rest = rest.trim_start().strip_prefix(after.trim_start())?;
+        rest.strip_prefix('\n').or(rest.is_empty().then_some(rest))
+    })
+}
+
+/// Whether an entry about an SQL text begins with `line`.
+pub fn begins_sql_text(line: &str) -> bool {
+    SQL_TEXTS
+        .iter()
+        .any(|template| template.begins_with_first_text(line))
 }
 
 /// Whether the entry tells the parameters of the portal that runs (log_parameter_max_length_on_error). The values may go on over lines.
 pub fn is_about_portal(entry: &str) -> bool {
-    static TEMPLATES: LazyLock<Vec<Template>> = LazyLock::new(|| {
-        let mut templates = Vec::new();
-        for (encodings, formats) in PORTAL {
-            for format in *formats {
-                templates.extend(Template::printed(format, encodings));
-            }
-        }
-        templates
-    });
+    static TEMPLATES: LazyLock<Vec<Template>> = LazyLock::new(|| printed(PORTAL.iter().copied()));
     TEMPLATES.iter().any(|template| template.begins(entry))
+}
+
+/// The format strings of each language in the encodings that it has.
+fn printed(
+    languages: impl Iterator<Item = (&'static [&'static Encoding], &'static [&'static str])>,
+) -> Vec<Template> {
+    languages
+        .flat_map(|(encodings, formats)| {
+            let printed = |format: &&str| Template::printed(format, encodings);
+            formats.iter().flat_map(printed)
+        })
+        .collect()
 }
 
 /// English, then per language its variants.
@@ -146,54 +195,35 @@ const PORTAL: &[(&[&Encoding], &[&str])] = &[
     ),
 ];
 
-/// English, cs, de, el, es, fr, it, ja, ka, ko, pl, pt_BR, ru, sv, tr, uk, vi, zh_CN.
-const PLPGSQL: &[(&[&Encoding], &str)] = &[
-    (&[], "PL/pgSQL function %s line %d at %s"),
-    (LATIN2, "PL/pgSQL funkce %s řádek %d na %s"),
-    (LATIN1, "PL/pgSQL-Funktion %s Zeile %d bei %s"),
-    (&[ISO_8859_7], "συνάρτηση PL/pgSQL %s γραμμή %d στο %s"),
-    (LATIN1, "función PL/pgSQL %s en la línea %d en %s"),
-    (LATIN1, "fonction PL/pgSQL %s, ligne %d à %s"),
-    (LATIN1, "funzione PL/pgSQL %s riga %d a %s"),
-    (&[EUC_JP], "PL/pgSQL関数%sの%d行目 - %s"),
-    (&[], "PL/pgSQL ფუნქცია %s ხაზზე %d %s-სთან"),
-    (&[EUC_KR], "PL/pgSQL 함수 \"%s\" 의 %d번째 %s"),
-    (LATIN2, "funkcja PL/pgSQL %s, wiersz %d w %s"),
-    (LATIN1, "função PL/pgSQL %s linha %d em %s"),
-    (CYRILLIC, "функция PL/pgSQL %s, строка %d, оператор %s"),
-    (LATIN1, "PL/pgSQL-funktion %s rad %d vid %s"),
-    (LATIN5, "%s PL/pgSQL fonksiyonu, %d. satır, %s içinde"),
-    (CYRILLIC, "Функція PL/pgSQL %s рядок %d в %s"),
-    (&[WINDOWS_1258], "Hàm PL/pgSQL %s dòng %d tại %s"),
-    (&[GBK], "在%3$s的第%2$d行的PL/pgSQL函数%1$s"),
-];
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn functions() {
-        let check = |entry, expected: Option<(&str, u32, &str)>| {
-            let read = plpgsql_line(entry).map(|read| (read.function, read.line, read.at));
+        let check = |entry, expected: Option<(&str, Option<u32>, &str)>| {
+            let read = function(entry).map(|read| (read.name, read.line, read.at));
             assert_eq!(read, expected, "{entry}");
         };
         check(
             "PL/pgSQL function f(integer) line 3 at RAISE",
-            Some(("f(integer)", 3, "RAISE")),
+            Some(("f(integer)", Some(3), "RAISE")),
         );
         check(
             "PL/pgSQL function \"a line 1 at RAISE b\"() line 3 at SQL statement",
-            Some(("\"a line 1 at RAISE b\"()", 3, "SQL statement")),
+            Some(("\"a line 1 at RAISE b\"()", Some(3), "SQL statement")),
         );
         check(
             "PL/pgSQL-Funktion f() Zeile 3 bei SQL-Anweisung",
-            Some(("f()", 3, "SQL-Anweisung")),
+            Some(("f()", Some(3), "SQL-Anweisung")),
         );
-        check("在RAISE的第3行的PL/pgSQL函数f()", Some(("f()", 3, "RAISE")));
+        check(
+            "在RAISE的第3行的PL/pgSQL函数f()",
+            Some(("f()", Some(3), "RAISE")),
+        );
         check(
             "f() PL/pgSQL fonksiyonu, 3. satır, RAISE içinde",
-            Some(("f()", 3, "RAISE")),
+            Some(("f()", Some(3), "RAISE")),
         );
         check(
             "PL/pgSQL\u{FFFD}\u{FFFD}f()\u{FFFD}\u{FFFD}3\u{FFFD}\u{FFFD}\u{FFFD} - RAISE",
@@ -201,9 +231,42 @@ mod tests {
         );
         check(
             "fun\u{FFFD}\u{FFFD}o PL/pgSQL f() linha 3 em RAISE",
-            Some(("f()", 3, "RAISE")),
+            Some(("f()", Some(3), "RAISE")),
+        );
+        check(
+            "fonction SQL « f », instruction 2",
+            Some(("f", Some(2), "")),
+        );
+        check("SQL関数\"f\"の行番号 2", Some(("f", Some(2), "")));
+        check("\"f\" PL/Perl 함수", Some(("f", None, "")));
+        check("PL/Perl-funktion \"f\".", Some(("f", None, "")));
+        check(
+            "анонимный блок кода PL/Python",
+            Some(("inline_code_block", None, "")),
+        );
+        check(
+            "PL/pgSQL function f() line 99999999999 at RAISE",
+            Some(("f()", None, "RAISE")),
         );
         check("SQL statement \"select 1\"", None);
+        check("", None);
+    }
+
+    #[test]
+    fn sql_texts() {
+        let check = |context, text, expected| {
+            assert_eq!(after_sql_text(context, text), expected, "{context}");
+            let is_text = begins_sql_text(context);
+            assert_eq!(is_text, !context.starts_with("PL/pgSQL f"), "{context}");
+        };
+        check("SQL statement \"select \"a\"\n\"", "select \"a\"", Some(""));
+        check("SQL statement \"select 1\"\nx\ny", "select 1", Some("x\ny"));
+        check("SQL-Ausdruck »x«\ny", "x", Some("y"));
+        check("instruction SQL « x »\ny", "x", Some("y"));
+        check("instruction SQL « x\n »\ny", "x", Some("y"));
+        check("SQL statement \"select 1\"x", "select 1", None);
+        check("SQL statement \"select 1\"\nx", "select", None);
+        check("PL/pgSQL function f() line 3 at RAISE", "f()", None);
     }
 
     #[test]

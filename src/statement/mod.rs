@@ -9,6 +9,7 @@ mod catalog;
 pub mod context;
 pub mod credential;
 pub mod failure;
+mod frame_catalog;
 pub mod incident;
 mod incident_catalog;
 mod keyword;

@@ -28,7 +28,27 @@ pub struct Normalized {
 /// A list of nothing but constants is squashed to its first element in `IN (…)`, in `ARRAY[…]` and among the rows of `VALUES`. Where
 /// that takes parameters out, all are numbered anew from 1, so that a list of any length gives the same text.
 pub fn normalize(sql: &str, backslash: Backslash) -> Normalized {
-    let mut text = Text { sql, backslash };
+    let end_is_missing = false;
+    written(Text {
+        sql,
+        backslash,
+        end_is_missing,
+    })
+}
+
+/// Normalizes what is left of a statement whose end is missing: a number that it ends in may be the beginning of a longer one, and is a literal
+/// wherever it stands.
+pub fn normalize_cut(sql: &str, backslash: Backslash) -> Normalized {
+    let end_is_missing = true;
+    written(Text {
+        sql,
+        backslash,
+        end_is_missing,
+    })
+}
+
+fn written(mut text: Text<'_>) -> Normalized {
+    let Text { sql, backslash, .. } = text;
     let highest_parameter = text.highest_parameter();
     let numbering_after = |len| Output::numbering_after(highest_parameter, len);
     let (mut output, mut statement_count, last) = text.write(false, numbering_after(sql.len()));
@@ -54,13 +74,14 @@ pub fn normalize(sql: &str, backslash: Backslash) -> Normalized {
 struct Text<'a> {
     sql: &'a str,
     backslash: Backslash,
+    end_is_missing: bool,
 }
 
 impl<'a> Text<'a> {
     /// Writes the text, and a literal after it if it was `cut`. Gives what was written, the number of statements in it, and the last token
     /// of the text, which tells whether anything is left open.
     fn write(self, cut: bool, output: Output) -> (Output, u32, Option<Token<'a>>) {
-        let mut writer = Writer::new(output);
+        let mut writer = Writer::new(output, self.end_is_missing);
         let mut last = None;
         let mut tokens = tokens_with(self.sql, self.backslash)
             .inspect(|token| last = Some(*token))
@@ -284,6 +305,19 @@ mod tests {
             "CREATE TABLE t (a varchar(20) default 5, b timestamp(3) with time zone)",
             "create table t(a varchar(20) default $1, b timestamp(3) with time zone)",
         );
+    }
+
+    #[test]
+    fn a_number_that_may_go_on_is_no_ordinal() {
+        for (sql, expected) in [
+            ("SELECT a ORDER BY 1, 471", "select a order by 1, $1"),
+            ("SELECT a GROUP BY (471", "select a group by ($1"),
+            ("SELECT DISTINCT ON (1, 2) a", "select distinct on (1, 2) a"),
+            ("SELECT a ORDER BY 1 DESC", "select a order by 1 desc"),
+        ] {
+            let found = normalize_cut(sql, Backslash::Plain);
+            assert_eq!(found.text, expected, "{sql}");
+        }
     }
 
     #[test]
@@ -678,7 +712,8 @@ mod tests {
             let whole = normalize(&sql);
             prop_assert!(whole.complete);
             let redacted = crate::statement::redact::expression(&sql);
-            for text in [whole.text, normalize(&sql[..until]).text, redacted] {
+            let cut = normalize_cut(&sql[..until], Backslash::Plain).text;
+            for text in [whole.text, cut, redacted] {
                 prop_assert!(!text.contains("s3c") && !text.contains("4712"), "{} gave {}", sql, text);
             }
         }

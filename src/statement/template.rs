@@ -110,6 +110,14 @@ impl Template {
         }
     }
 
+    /// Whether `message` begins with what stands before the first argument.
+    pub(super) fn begins_with_first_text(&self, message: &str) -> bool {
+        match self.pieces.first() {
+            Some(Piece::Text(text)) => message.starts_with(text.as_str()),
+            _ => false,
+        }
+    }
+
     /// Whether `message` begins as this format string does; its last argument may go on over lines.
     pub(super) fn begins(&self, message: &str) -> bool {
         let texts = self.texts();

@@ -22,6 +22,8 @@ pub(super) struct Writer {
     /// How many of the open frames are rows of VALUES.
     pub(super) open_rows: u32,
     pub(super) type_position: TypePosition,
+    /// The last token may be the beginning of a longer one.
+    end_is_missing: bool,
     statement_count: u32,
     /// The statement being written; `None` between statements.
     statement: Option<Statement>,
@@ -35,13 +37,14 @@ struct Statement {
 }
 
 impl Writer {
-    pub(super) fn new(output: Output) -> Self {
+    pub(super) fn new(output: Output, end_is_missing: bool) -> Self {
         Self {
             output,
             frames: vec![Frame::new(Inside::Anything, false)],
             untracked_frames: 0,
             open_rows: 0,
             type_position: TypePosition::Elsewhere,
+            end_is_missing,
             statement_count: 0,
             statement: None,
         }
@@ -217,7 +220,7 @@ impl Writer {
             self.output.last(),
             Last::Word(Keyword::By) | Last::Comma | Last::Open
         );
-        let ends_element = next.is_none_or(|next| {
+        let ends_element = next.map_or(!self.end_is_missing, |next| {
             next.kind == TokenKind::Word || next.is(",") || next.is(")") || next.is(";")
         });
         self.frame().ordinals

@@ -17,7 +17,7 @@ use plantail::{
     },
     record::{Assembled, Assembler, Config, Format, Layout, LinePrefix},
     statement::{
-        context::{is_about_portal, plpgsql_line},
+        context::{after_sql_text, function, is_about_portal},
         failure::may_be_unparsed,
         message::{self, Message, Name},
         parameters::{self, Detail},
@@ -277,20 +277,47 @@ fn messages_about_statements_of_the_installed_catalogs() {
 }
 
 #[test]
-fn functions_of_the_installed_catalogs() {
-    for catalog in catalogs("plpgsql") {
-        let entry = catalog.print(
-            "PL/pgSQL function %s line %d at %s",
-            &["f(integer)", "3", "RAISE"],
-        );
-        let read = plpgsql_line(&entry).map(|read| (read.function, read.line, read.at));
-        assert_eq!(
-            read,
-            Some(("f(integer)", 3, "RAISE")),
-            "{}: {entry}",
-            catalog.name
-        );
+fn sql_texts_of_the_installed_catalogs() {
+    for catalog in catalogs("postgres") {
+        for format in [
+            "SQL statement \"%s\"",
+            "SQL expression \"%s\"",
+            "PL/pgSQL assignment \"%s\"",
+        ] {
+            let text = "select '\"\n\"x'";
+            let entry = catalog.print(format, &[text]);
+            assert_eq!(function(&entry), None, "{}: {entry}", catalog.name);
+            let context = format!("{entry}\ncaller");
+            let callers = after_sql_text(&context, text);
+            assert_eq!(callers, Some("caller"), "{}: {entry}", catalog.name);
+        }
     }
+}
+
+#[test]
+fn functions_of_the_installed_catalogs() {
+    let check = |catalog: &str, format: &str, arguments: &[&str], expected| {
+        for catalog in catalogs(catalog) {
+            let entry = catalog.print(format, arguments);
+            let read = function(&entry).map(|read| (read.name, read.line, read.at));
+            assert_eq!(read, Some(expected), "{}: {entry}", catalog.name);
+        }
+    };
+    check(
+        "plpgsql",
+        "PL/pgSQL function %s line %d at %s",
+        &["f(integer)", "3", "RAISE"],
+        ("f(integer)", Some(3), "RAISE"),
+    );
+    let statement = "SQL function \"%s\" statement %d";
+    check("postgres", statement, &["f", "3"], ("f", Some(3), ""));
+    let (python, procedure) = ("PL/Python function \"%s\"", "PL/Python procedure \"%s\"");
+    check("plpython", python, &["f"], ("f", None, ""));
+    check("plpython", procedure, &["f"], ("f", None, ""));
+    check("plperl", "PL/Perl function \"%s\"", &["f"], ("f", None, ""));
+    let block = ("inline_code_block", None, "");
+    check("plpython", "PL/Python anonymous code block", &[], block);
+    check("plperl", "PL/Perl anonymous code block", &[], block);
 }
 
 /// Locale, encoding of the database, and how the server prints the duration of a forged statement there.
