@@ -17,16 +17,16 @@ pub mod telemetry;
 // Bytes on disk to chunks with positions: discovery, rotation, compression, generations.
 pub mod tail;
 
-// Bytes to log records: log_line_prefix, stderr, csvlog, jsonlog.
+// Bytes to log records: log_line_prefix, stderr, csvlog, jsonlog, and what wraps them.
 pub mod record;
 
-// Messages, parameters, SQL tokens, normalized statements, redaction.
+// Messages in every language, parameters, incidents, SQL tokens, normalized statements, redaction.
 pub mod statement;
 
-// auto_explain's plans to one tree and its shape.
+// auto_explain's plans, in each of its formats, to one tree and its shape.
 pub mod plan;
 
-// Log records to executions: parse, bind, execute, fetch, plan, nesting, failure.
+// Log records to executions: parse, bind, execute, fetch, plan, nesting, failure, incidents.
 pub mod execution;
 
 // Rows and positions, committed together. The only place that knows diesel.

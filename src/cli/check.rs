@@ -57,13 +57,21 @@ pub(super) fn run(settings: &Settings) -> Result<(), Error> {
 /// What was seen in the log, on one line.
 fn describe(name: &str, probe: &Probe) -> String {
     let format = match &probe.log_line_prefix {
-        Some(prefix) => format!("{} with log_line_prefix = '{prefix}'", probe.format),
+        Some(prefix) => format!(
+            "{} with log_line_prefix = '{}'",
+            probe.format,
+            prefix.as_str()
+        ),
         None => probe.format.clone(),
     };
+    let foreign = match probe.foreign {
+        0 => String::new(),
+        lines => format!(", {lines} lines of other programs"),
+    };
     format!(
-        "{name}    {} files, newest {}: {format}; in its last {} records {} durations, {} plans ({} read), {} lines not read\n",
+        "{name}    {} of {} files: {format}; in its last {} records {} durations, {} plans ({} read), {} lines not read{foreign}\n",
+        visible(&probe.path.display().to_string()),
         probe.files,
-        visible(&probe.newest.display().to_string()),
         probe.records,
         probe.durations,
         probe.plans,
@@ -96,10 +104,15 @@ fn advice(probe: &Probe) -> String {
             Some("statements inside functions too"),
         ));
     }
-    if probe.plans > probe.plans_read || probe.plans == 0 {
+    if probe.plans == 0 {
         sql.push((
             "ALTER SYSTEM SET auto_explain.log_format = 'json';",
-            Some("the format that tells the most"),
+            Some("text, XML and YAML are read too; JSON tells the most"),
+        ));
+    } else if probe.xml_unread {
+        sql.push((
+            "ALTER SYSTEM SET auto_explain.log_format = 'json';",
+            Some("a statement with control characters makes XML that nobody can read"),
         ));
     }
     if !probe.analyze {
@@ -114,6 +127,19 @@ fn advice(probe: &Probe) -> String {
     }
     if !probe.buffers {
         sql.push(("ALTER SYSTEM SET auto_explain.log_buffers = on;", None));
+    }
+    let prefix = probe.log_line_prefix.as_ref();
+    let with_names = prefix
+        .filter(|prefix| !prefix.names_clients())
+        .map(|prefix| {
+            let given = prefix.as_str().replace('\'', "''");
+            format!("ALTER SYSTEM SET log_line_prefix = '{given}%q%u@%d ';")
+        });
+    if let Some(statement) = &with_names {
+        sql.push((
+            statement,
+            Some("else queries of all users and databases are one"),
+        ));
     }
     if sql.is_empty() {
         return String::new();

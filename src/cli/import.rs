@@ -26,7 +26,7 @@ use crate::{
     tail::Mode,
 };
 
-/// Read finished logs once
+/// Read finished logs once; with - for PATH, standard input
 #[derive(Debug, Args)]
 pub(super) struct Import {
     #[command(flatten)]
@@ -34,7 +34,7 @@ pub(super) struct Import {
     /// Ask the configured model about what is slow
     #[arg(long)]
     pub(super) advise: bool,
-    /// Print the accounting of this run
+    /// How the accounting of this run is printed
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     report: Report,
 }

@@ -105,7 +105,7 @@ impl Error {
 /// Which logs, for the commands that read them.
 #[derive(Debug, Clone, Args)]
 struct Logs {
-    /// Log files, folders or globs; instead of the configured servers. - alone: standard input (import)
+    /// Log files, folders or globs; instead of the configured servers
     #[arg(value_name = "PATH")]
     paths: Vec<PathBuf>,
     /// Name of the server that the logs are of [default: the name of their folder]
@@ -114,7 +114,8 @@ struct Logs {
     /// The server's log_line_prefix [default: detected]
     #[arg(long, value_name = "PREFIX", allow_hyphen_values = true)]
     log_line_prefix: Option<String>,
-    /// What the logs are: stderr, csvlog, jsonlog, or one of these wrapped by syslog, docker … [default: detected]
+    /// What the logs are: stderr, csvlog, jsonlog, or what wraps one of these: syslog, journal-export, journal-json, docker, cri,
+    /// cloudnativepg, cloud-logging, azure [default: detected]
     #[arg(long, value_name = "FORMAT", value_parser = input_format)]
     input_format: Option<position::LogFormat>,
     /// The server's syslog_ident, for logs that went through syslog or the journal [default: postgres]

@@ -8,7 +8,7 @@ use crate::{api, config::Settings, store::Store};
 /// Serve the API alone, for a store that another plantail fills
 #[derive(Debug, Args)]
 pub(super) struct Serve {
-    /// Address to listen on
+    /// Address that the API listens on [default: 127.0.0.1:8088]
     #[arg(long, value_name = "ADDRESS")]
     pub(super) listen: Option<String>,
 }

@@ -13,7 +13,8 @@ pub(super) struct Summary {
     /// How far it looks back from the newest record of the store: 24h, 7d, 90m
     #[arg(long, value_name = "SPAN", default_value = "24h", value_parser = parse_span)]
     since: Duration,
-    #[arg(long, value_enum, default_value_t)]
+    /// How it is printed
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     format: Format,
 }
 

@@ -15,13 +15,13 @@ use liblzma::stream::{Action, CONCATENATED, Status, Stream};
 use crate::model::position::Codec;
 
 /// Longest magic, that of xz.
-pub(super) const MAGIC_BYTES: usize = 6;
+pub const MAGIC_BYTES: usize = 6;
 
 /// Twice what a file made with `xz -9` takes.
 const XZ_MEMORY_BYTES: u64 = 128 << 20;
 
 /// How the bytes lie in a file that starts with `magic`.
-pub(super) fn codec_of(magic: &[u8]) -> Codec {
+pub fn codec_of(magic: &[u8]) -> Codec {
     match magic {
         [0x1f, 0x8b, ..] => Codec::Gzip,
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Codec::Zstd,

@@ -77,7 +77,7 @@ pub(super) fn verdict(seen: Sighting) -> Verdict {
 const FORMAT_MEMORY_US: i64 = 24 * 3600 * 1_000_000;
 
 /// The one format that is read of a server whose files have these formats and modification times: jsonlog before csvlog before stderr.
-pub(super) fn ingested_format(files: &[(LogFormat, i64)]) -> Option<LogFormat> {
+pub fn ingested_format(files: &[(LogFormat, i64)]) -> Option<LogFormat> {
     let newest = files.iter().map(|(_, modified_us)| *modified_us).max()?;
     [LogFormat::Jsonlog, LogFormat::Csvlog, LogFormat::Stderr]
         .into_iter()
