@@ -1,7 +1,6 @@
 //! `plantail import`: finished logs, once, with the accounting of what was read.
 
 use std::{
-    collections::BTreeSet,
     io::IsTerminal,
     time::{Duration, Instant},
 };
@@ -15,12 +14,12 @@ use super::{Error, Logs, output, stdin};
 use crate::{
     config::Settings,
     daemon::{
-        self, Advisor, ServerConfig, ServerIngest,
+        self, Advisor, LogLayout, ServerConfig, ServerIngest,
         ingest::{self, Turn},
     },
     model::{
         accounting::{Accounting, CountSum},
-        visible::visible_json,
+        visible::{visible, visible_json},
     },
     store::Store,
     tail::Mode,
@@ -71,7 +70,7 @@ pub(super) fn run(import: &Import, settings: &mut Settings) -> Result<(), Error>
     }
     let progress = progress_bar(import.report);
     let mut accounting = Accounting::default();
-    let mut formats = BTreeSet::new();
+    let mut layouts = Vec::new();
     for server in &settings.daemon.servers {
         let ingest = read_server(&store, server, &settings.daemon.ingest, &progress);
         let ingest = ingest.map_err(|error| match &spool {
@@ -79,7 +78,7 @@ pub(super) fn run(import: &Import, settings: &mut Settings) -> Result<(), Error>
             None => error,
         })?;
         accounting.merge(&ingest.accounting);
-        formats.extend(ingest.formats().iter().cloned());
+        layouts.push((server.name.clone(), ingest.log_layout()));
     }
     progress.finish_and_clear();
     if let Some(advisor) = advisor {
@@ -89,14 +88,15 @@ pub(super) fn run(import: &Import, settings: &mut Settings) -> Result<(), Error>
         })?;
     }
     let text = match import.report {
-        Report::Json => visible_json(&report(&accounting, &formats, started.elapsed()).to_string()),
+        Report::Json => visible_json(&report(&accounting, &layouts, started.elapsed()).to_string()),
         Report::Text => {
-            let mut text = sentence(&accounting, started.elapsed());
-            if !formats.is_empty() {
-                let formats: Vec<String> = formats.into_iter().collect();
-                text.push_str(&format!(" Format: {}.", formats.join("; ")));
-            }
-            text
+            let read = layouts
+                .iter()
+                .filter_map(|(name, layout)| layout_sentence(name, layout));
+            let lines: Vec<String> = std::iter::once(sentence(&accounting, started.elapsed()))
+                .chain(read)
+                .collect();
+            lines.join("\n")
         }
     };
     Ok(output::line(&text)?)
@@ -186,8 +186,38 @@ pub(super) fn sentence(accounting: &Accounting, elapsed: Duration) -> String {
     text
 }
 
+/// How a server's log was read; nothing if it wasn't.
+fn layout_sentence(server: &str, layout: &LogLayout) -> Option<String> {
+    if layout.formats.is_empty() {
+        return None;
+    }
+    let formats: Vec<&str> = layout.formats.iter().map(String::as_str).collect();
+    let mut text = format!("{}: {}", visible(server), formats.join(", "));
+    if let Some(prefix) = &layout.log_line_prefix {
+        text.push_str(&format!(", log_line_prefix = '{}'", visible(prefix)));
+    }
+    if !layout.disputed.is_empty() {
+        text.push_str(&format!(
+            "; the log alone doesn't tell {}: give --log-line-prefix to know them",
+            layout.disputed.join(", ")
+        ));
+    }
+    Some(text)
+}
+
 /// The accounting as JSON; keys and meanings are part of the interface.
-fn report(accounting: &Accounting, formats: &BTreeSet<String>, elapsed: Duration) -> Value {
+fn report(accounting: &Accounting, layouts: &[(String, LogLayout)], elapsed: Duration) -> Value {
+    let servers: Vec<Value> = layouts
+        .iter()
+        .map(|(name, layout)| {
+            json!({
+                "name": name,
+                "formats": layout.formats,
+                "log_line_prefix": layout.log_line_prefix,
+                "disputed": layout.disputed,
+            })
+        })
+        .collect();
     let table = |rows: Vec<(String, Value)>| Value::Object(rows.into_iter().collect::<Map<_, _>>());
     let by_db_user = |sums: &std::collections::BTreeMap<(String, String), CountSum>| {
         table(
@@ -202,7 +232,6 @@ fn report(accounting: &Accounting, formats: &BTreeSet<String>, elapsed: Duration
         )
     };
     json!({
-        "formats": formats,
         "records_total": accounting.records_total,
         "by_severity": table(accounting.by_severity.iter().map(|(s, n)| (s.as_str().to_owned(), json!(n))).collect()),
         "by_sqlstate": table(accounting.by_sqlstate.iter().map(|(s, n)| (s.as_str().to_owned(), json!(n))).collect()),
@@ -232,6 +261,7 @@ fn report(accounting: &Accounting, formats: &BTreeSet<String>, elapsed: Duration
         "foreign": accounting.foreign,
         "gaps": accounting.gaps,
         "bytes": accounting.bytes,
+        "servers": servers,
         "elapsed_ms": elapsed.as_secs_f64() * 1000.0,
     })
 }

@@ -53,14 +53,29 @@ pub enum Error {
     Store(#[from] store::Error),
 }
 
+/// What is known of how a server's log is written, for reports.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LogLayout {
+    /// Names of the formats that were read.
+    pub formats: BTreeSet<String>,
+    /// The prefix that stderr logs are read with. `%*` stands in it for what the log alone didn't tell.
+    pub log_line_prefix: Option<String>,
+    /// csvlog's names of columns that the prefix may print and that stay empty, because the log alone doesn't tell which it is.
+    pub disputed: Vec<&'static str>,
+}
+
 /// How the log of one server is written.
 pub(super) struct Layouts {
     server: String,
     /// Given by the user, else remembered, else detected.
     prefix: Option<LinePrefix>,
+    /// What the detected prefix doesn't tell.
+    disputed: Vec<&'static str>,
     is_given: bool,
     /// Whether the prefix has explained any line yet.
     proven: bool,
+    /// Whether the log that was begun last is wrapped.
+    was_wrapped: bool,
     time_zone: Option<TimeZone>,
     /// PostgreSQL's default, for a log that says nothing so far.
     unknown_prefix: LinePrefix,
@@ -68,7 +83,7 @@ pub(super) struct Layouts {
     format: Option<LogFormat>,
     syslog_ident: Option<String>,
     /// Names of the formats that were read.
-    pub(super) formats: BTreeSet<String>,
+    formats: BTreeSet<String>,
 }
 
 impl Layouts {
@@ -87,8 +102,10 @@ impl Layouts {
         Ok(Self {
             server: server.name.clone(),
             prefix,
+            disputed: Vec::new(),
             is_given,
             proven: false,
+            was_wrapped: false,
             time_zone: server.time_zone.clone(),
             unknown_prefix: LinePrefix::parse("%m [%p] ").map_err(|source| Error::Prefix {
                 server: server.name.clone(),
@@ -98,6 +115,16 @@ impl Layouts {
             syslog_ident: server.syslog_ident.clone(),
             formats: BTreeSet::new(),
         })
+    }
+
+    /// For reports.
+    pub(super) fn log_layout(&self) -> LogLayout {
+        let prefix = self.prefix.as_ref().filter(|_| self.proven);
+        LogLayout {
+            formats: self.formats.clone(),
+            log_line_prefix: prefix.map(|prefix| prefix.as_str().to_owned()),
+            disputed: self.disputed.clone(),
+        }
     }
 
     /// Whether the prefix is known and has explained a line.
@@ -123,8 +150,11 @@ impl Layouts {
         store: &Store,
         server: &Server,
     ) -> Result<Layout, Error> {
-        let follow = mode == Mode::Follow;
-        if follow && chunk.bytes.len() < FIRST_LINE_BYTES && !chunk.bytes.contains(&b'\n') {
+        let may_go_on = mode == Mode::Follow
+            && !chunk.end_of_generation
+            && chunk.bytes.len() < FIRST_LINE_BYTES
+            && !chunk.bytes.contains(&b'\n');
+        if may_go_on && (!self.proven || self.was_wrapped) {
             // Neither a wrapper nor a prefix shows in a line that is still being written.
             let path = file.path.clone();
             return Err(Unexplained::UnknownPrefix { path, lines: 0 }.into());
@@ -144,6 +174,7 @@ impl Layouts {
                 Format::Stderr(self.prefix_inside(&contents, &file.path, store, server)?)
             }
         };
+        self.was_wrapped = !contents.wrappers.is_empty();
         self.formats.insert(contents.name());
         Ok(Layout {
             format: contents.wrap(inner, syslog_ident.as_deref(), written_until),
@@ -250,7 +281,7 @@ impl Layouts {
         &mut self,
         prefix: &LinePrefix,
         lines: usize,
-        unknown: &[&str],
+        unknown: &[&'static str],
         store: &Store,
         server: &Server,
     ) -> Result<(), Error> {
@@ -260,6 +291,7 @@ impl Layouts {
         );
         store.set_log_line_prefix(server.id, prefix.as_str())?;
         self.prefix = Some(prefix.clone());
+        self.disputed = unknown.to_vec();
         self.proven = true;
         Ok(())
     }

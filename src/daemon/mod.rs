@@ -20,6 +20,7 @@ pub use self::{
     advise::Advisor,
     follow::{CaughtUp, Follow},
     ingest::{ServerConfig, ServerIngest},
+    layout::LogLayout,
 };
 use crate::{
     advice, api,

@@ -11,7 +11,7 @@ use crate::model::position::GenerationId;
 use crate::model::record::LogRecord;
 
 use super::lines::{Lines, has_odd_quotes};
-use super::{Assembled, Config, Layout, UnparsedReason};
+use super::{Assembled, Config, Layout, UnparsedReason, text};
 
 /// One line, without its line break: a physical one, or one from inside of others, with the offsets of those.
 #[derive(Debug, Clone, Copy)]
@@ -195,6 +195,10 @@ impl Assembler {
     }
 
     fn line(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Assembled)) {
+        let bytes = match self.line_start_bytes {
+            0 => text::without_byte_order_mark(bytes),
+            _ => bytes,
+        };
         let line = Line {
             bytes,
             start_bytes: self.line_start_bytes,
@@ -390,6 +394,18 @@ mod tests {
                 &format!("{}-{} torn NotCsvlog", ends(&a), ends(&open)),
             ],
         );
+        // The rest of a row is missing, and other rows follow.
+        let cut_short = format!("{}\n{b}{a}", &b[..52]);
+        check(
+            &Format::Csvlog,
+            1000,
+            &cut_short,
+            &[
+                "100-153 torn NotCsvlog",
+                &format!("153-{} \"b\\n\\\"c\\nd\"", 153 + b.len()),
+                &format!("{}-{} \"a\"", 153 + b.len(), ends(&cut_short)),
+            ],
+        );
         let other = row("\"a\"").replace("LOG", "WHAT");
         check(
             &Format::Csvlog,
@@ -434,6 +450,22 @@ mod tests {
             ],
         );
         check(&row[..40], &["100-140 torn NotJsonlog"]);
+        check(
+            &format!("{}{row}\n", &row[..60]),
+            &[
+                "100-160 torn NotJsonlog",
+                &format!("160-{} \"a\\nb\"", 61 + end),
+            ],
+        );
+        let quoting = row.replace("a\\nb", &row.replace('\\', "").replace('"', "\\\""));
+        check(
+            &format!("{quoting}\n"),
+            &[&format!(
+                "100-{} {:?}",
+                101 + quoting.len(),
+                row.replace('\\', "")
+            )],
+        );
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Rows of csvlog to log records (manual, section 20.8.4 "Using CSV-Format Log Output").
 //!
-//! Lines come in, in order; a row ends at a line break outside quotes. Records, unparsed lines and torn rows go out. PostgreSQL 12 writes 23
-//! columns, 13 adds backend_type, 14 leader_pid and query_id; columns beyond those are ignored.
+//! Lines come in, in order; a row ends at a line break outside quotes. Records, unparsed lines and torn rows go out: a row that was cut short,
+//! as by a full disk or a crash, ends where the next one begins. PostgreSQL 12 writes 23 columns, 13 adds backend_type, 14 leader_pid and
+//! query_id; columns beyond those are ignored.
 
 use std::borrow::Cow;
 
@@ -71,6 +72,11 @@ impl Lines {
             }
             return;
         };
+        if begins_row(line.bytes) && opens_field(line.bytes) {
+            sink(row.torn());
+            self.line(line, has_odd_quotes, sink);
+            return;
+        }
         row.end_bytes = line.end_bytes;
         if !row.is_cut && row.bytes.len() + line.bytes.len() < self.max_record_bytes {
             row.bytes.push(b'\n');
@@ -94,11 +100,7 @@ impl Lines {
     /// No line comes after those that were given: an open row is torn.
     pub(super) fn finish(&mut self, sink: &mut dyn FnMut(Assembled)) {
         if let Some(row) = self.open.take() {
-            sink(Assembled::Torn {
-                start_bytes: row.start_bytes,
-                end_bytes: row.end_bytes,
-                reason: UnparsedReason::NotCsvlog,
-            });
+            sink(row.torn());
         }
     }
 
@@ -117,6 +119,38 @@ impl Lines {
             Err(reason) => unparsed(line, reason),
         }
     }
+}
+
+impl OpenRow {
+    fn torn(&self) -> Assembled {
+        Assembled::Torn {
+            start_bytes: self.start_bytes,
+            end_bytes: self.end_bytes,
+            reason: UnparsedReason::NotCsvlog,
+        }
+    }
+}
+
+/// Whether the first quote of a line that isn't one of two opens a field. Within a quoted field it is the one that closes it: all others are
+/// doubled. So no text that a client writes looks like this, and a line that does begins a row of its own.
+fn opens_field(line: &[u8]) -> bool {
+    let mut at = 0;
+    while let Some(found) = memchr(b'"', line.get(at..).unwrap_or_default()) {
+        at += found;
+        let run = line
+            .get(at..)
+            .unwrap_or_default()
+            .iter()
+            .take_while(|byte| **byte == b'"')
+            .count();
+        if run % 2 == 1 {
+            let before = at.checked_sub(1).and_then(|before| line.get(before));
+            let after = line.get(at + run);
+            return before == Some(&b',') && !matches!(after, None | Some(b',' | b'\r'));
+        }
+        at += run;
+    }
+    false
 }
 
 fn unparsed(line: Line<'_>, reason: UnparsedReason) -> Assembled {
@@ -380,6 +414,20 @@ mod tests {
             &COLUMNS_OF_12.replace("ERROR", "WORSE"),
             UnparsedReason::NoSeverity,
         );
+    }
+
+    #[test]
+    fn no_text_of_a_row_opens_a_field() {
+        let check = |line: &str, expected| {
+            assert_eq!(opens_field(line.as_bytes()), expected, "{line}");
+        };
+        check("2026-11-20 07:27:22.607 UTC,\"al\",", true);
+        check("2026-11-20 07:27:22.607 UTC,,,1,\"\"\"al\"\"\",", true);
+        // The same as a client's text, its quotes doubled, and with the quote that ends it.
+        check("2026-11-20 07:27:22.607 UTC,\"\"al\"\",", false);
+        check("2026-11-20 07:27:22.607 UTC,\"\"al\"\",\",,", false);
+        check("2026-11-20 07:27:22.607 UTC,,,1,\"", false);
+        check("no quotes", false);
     }
 
     #[test]

@@ -158,14 +158,6 @@ impl Escape {
         )
     }
 
-    /// Whether it begins `YYYY-MM-DD`.
-    pub(super) fn begins_with_year(self) -> bool {
-        matches!(
-            self,
-            Self::TimeSeconds | Self::TimeMilliseconds | Self::SessionStartTime
-        )
-    }
-
     /// Whether a process without a session prints nothing for it.
     pub(super) fn needs_session(self) -> bool {
         matches!(

@@ -2,7 +2,8 @@
 //!
 //! A line and a [`LinePrefix`] come in, the [`Head`] with the label and the text after it goes out. Names are chosen by clients and may look
 //! like anything, so the prefix is matched as a whole against what stands before each word that could be the label: a reading counts only if
-//! every item of the prefix has its place. Of several readings the earliest label wins whose text the server could have written.
+//! every item of the prefix has its place. Of several readings the earliest label wins whose text the server could have written, but the
+//! last one behind a name with a line break: only names hold those, and who writes them forges labels too.
 
 use crate::model::record::SqlState;
 
@@ -44,6 +45,8 @@ pub(super) struct HeadLine<'a> {
     pub(super) text: &'a [u8],
     /// The line reads as the record of another session as well.
     pub(super) is_ambiguous: bool,
+    /// It begins in the middle of a line, behind a record that is torn there.
+    pub(super) is_glued: bool,
 }
 
 /// Reads the head of `line`; `None` if it has none of that prefix.
@@ -60,6 +63,7 @@ pub(super) fn read<'a>(prefix: &LinePrefix, line: &'a [u8]) -> Option<HeadLine<'
             before: found.before,
             text: found.text,
             is_ambiguous: false,
+            is_glued: false,
         };
         if !is_plausible(found.text) {
             implausible.get_or_insert(HeadLine {
@@ -67,7 +71,11 @@ pub(super) fn read<'a>(prefix: &LinePrefix, line: &'a [u8]) -> Option<HeadLine<'
                 ..read
             });
         } else if let Some(chosen) = &mut chosen {
-            chosen.is_ambiguous |= !chosen.head.is_of_session_of(&read.head);
+            let is_ambiguous = chosen.is_ambiguous || !chosen.head.is_of_session_of(&read.head);
+            if chosen.before.contains(&b'\n') {
+                *chosen = read;
+            }
+            chosen.is_ambiguous = is_ambiguous;
         } else {
             chosen = Some(read);
             if !prefix.names_clients() {
@@ -555,7 +563,7 @@ mod tests {
         check(
             "%p %u@%d ",
             "1 x\n1 y@z LOG:  a@b LOG:  c",
-            "user=x\n1 y db=z pid=1 LOG: a@b LOG:  c",
+            "user=x\n1 y@z LOG:  a db=b pid=1 LOG: c",
         );
     }
 
@@ -607,6 +615,20 @@ mod tests {
             "v" => session.map(|_| "3/14".to_owned()),
             "x" => Some("0".to_owned()),
             "Q" => Some("-5".to_owned()),
+            "t" | "s" => Some("2026-11-20 07:26:04 +0545".to_owned()),
+            "n" => Some("1795159564.284".to_owned()),
+            "h" => session.map(|s| s.host.split('(').next().unwrap_or_default().to_owned()),
+            "L" => Some(session.map_or("[none]", |_| "[local]").to_owned()),
+            "i" => session.map(|_| "CREATE TABLE".to_owned()),
+            "b" => Some(
+                if session.is_some() {
+                    "parallel worker"
+                } else {
+                    "checkpointer"
+                }
+                .to_owned(),
+            ),
+            "P" => session.map(|_| "4711".to_owned()),
             other => panic!("{other}"),
         }
         .unwrap_or_default();
@@ -622,9 +644,9 @@ mod tests {
         /// Whatever a prefix is made of and the session is called, what was printed is read back, as long as no name holds a separator.
         #[test]
         fn printed_heads_are_read_back(
-            items in proptest::sample::subsequence(vec!["m", "p", "u", "d", "a", "r", "l", "c", "e", "v", "x", "Q"], 1..12).prop_shuffle(),
-            widths in proptest::collection::vec(-14_i32..14, 12),
-            session_only_at in proptest::option::of(0_usize..12),
+            items in proptest::sample::subsequence(vec!["m", "p", "u", "d", "a", "r", "l", "c", "e", "v", "x", "Q", "t", "s", "n", "h", "L", "i", "b", "P"], 1..20).prop_shuffle(),
+            widths in proptest::collection::vec(-14_i32..14, 20),
+            session_only_at in proptest::option::of(0_usize..20),
             separator in "[|;/]|~[%]~",
             user in "[a-z @.'\"\\[\\]:,=(){}\u{e9}]{0,20}",
             database in "[a-z @.'\"\\[\\]:,=\u{e9}]{0,20}",
@@ -662,7 +684,7 @@ mod tests {
             let prefix = LinePrefix::parse(&setting).unwrap();
             let found = read(&prefix, line_text.as_bytes());
             prop_assert!(found.is_some(), "{setting:?} {line_text:?}");
-            let HeadLine { head, label, text: read_text, .. } = found.unwrap();
+            let HeadLine { head, label, text: read_text, is_ambiguous: found_is_ambiguous, .. } = found.unwrap();
             prop_assert_eq!(label, Label::Severity(Severity::Log));
             prop_assert_eq!(read_text, text.as_bytes());
             let as_text = |bytes: Option<&[u8]>| bytes.map(|bytes| String::from_utf8(bytes.to_vec()).unwrap());
@@ -670,7 +692,17 @@ mod tests {
             prop_assert_eq!(as_text(head.user_name), expected_name(|s| &s.user, "u"));
             prop_assert_eq!(as_text(head.database_name), expected_name(|s| &s.database, "d"));
             prop_assert_eq!(as_text(head.application_name), expected_name(|s| &s.application, "a"));
-            prop_assert_eq!(as_text(head.connection_from), session.filter(|_| read_items.contains(&"r")).map(|s| s.host.to_owned()));
+            let printed_alone = |item| read_items.contains(&item).then(|| print(item, 0, session, pid, line)).filter(|text| !text.is_empty());
+            prop_assert_eq!(as_text(head.connection_from), printed_alone("r").or(printed_alone("h")));
+            prop_assert_eq!(as_text(head.log_time.map(|(_, text)| text)), printed_alone("m").or(printed_alone("n")).or(printed_alone("t")));
+            prop_assert_eq!(as_text(head.session_id), printed_alone("c"));
+            prop_assert_eq!(as_text(head.command_tag), printed_alone("i"));
+            prop_assert_eq!(as_text(head.virtual_transaction_id), printed_alone("v"));
+            prop_assert_eq!(as_text(head.sql_state_code), printed_alone("e"));
+            prop_assert_eq!(as_text(head.backend_type), printed_alone("b"));
+            prop_assert_eq!(as_text(head.leader_pid), printed_alone("P"));
+            prop_assert_eq!(as_text(head.query_id), printed_alone("Q"));
+            prop_assert!(!found_is_ambiguous);
             prop_assert_eq!(as_text(head.process_id), read_items.contains(&"p").then(|| pid.to_string()));
             prop_assert_eq!(as_text(head.session_line_num), read_items.contains(&"l").then(|| line.to_string()));
         }

@@ -67,21 +67,44 @@ impl Lines {
         }
     }
 
-    /// Takes the next line, which is a record or none.
+    /// Takes the next line, which is a record or none, or what a crash left of one with another behind it.
     pub(super) fn line(&self, line: Line<'_>, sink: &mut dyn FnMut(Assembled)) {
+        let reason = match self.record(line) {
+            Ok(record) => return sink(Assembled::Record(Box::new(record))),
+            Err(reason) => reason,
+        };
+        if let Some((torn, whole)) = second_object(line.bytes).map(|at| line.split(at))
+            && let Ok(record) = self.record(whole)
+        {
+            sink(Assembled::Torn {
+                start_bytes: torn.start_bytes,
+                end_bytes: torn.end_bytes,
+                reason,
+            });
+            return sink(Assembled::Record(Box::new(record)));
+        }
+        sink(Assembled::Unparsed {
+            start_bytes: line.start_bytes,
+            end_bytes: line.end_bytes,
+            reason,
+        });
+    }
+
+    fn record(&self, line: Line<'_>) -> Result<LogRecord, UnparsedReason> {
         let position = Position {
             generation: self.generation,
             offset_bytes: line.start_bytes,
         };
-        sink(match record(line, position, self.log_timezone.as_ref()) {
-            Ok(record) => Assembled::Record(Box::new(record)),
-            Err(reason) => Assembled::Unparsed {
-                start_bytes: line.start_bytes,
-                end_bytes: line.end_bytes,
-                reason,
-            },
-        });
+        record(line, position, self.log_timezone.as_ref())
     }
+}
+
+/// Where the last object of a line begins, if it isn't the first. No string in an object looks like this: its quotes have backslashes.
+fn second_object(line: &[u8]) -> Option<usize> {
+    let last = |key: &[u8]| memchr::memmem::rfind(line, key);
+    last(b"{\"timestamp\":")
+        .max(last(b"{\"log_time\":"))
+        .filter(|at| *at > 0)
 }
 
 fn record(

@@ -84,11 +84,15 @@ impl LinePrefix {
             .any(|item| matches!(item, Item::Escape { escape, .. } if escape.is_chosen_by_client()))
     }
 
-    /// Whether it prints a time, a process or a session.
+    /// Whether it prints a time, a process or a session, and before it nothing that may be any text.
     pub(super) fn is_anchored(&self) -> bool {
-        self.items
-            .iter()
-            .any(|item| matches!(item, Item::Escape { escape, .. } if escape.is_anchor()))
+        let escapes = self.items.iter().filter_map(|item| match item {
+            Item::Escape { escape, .. } => Some(*escape),
+            Item::Literal(_) | Item::SessionOnly => None,
+        });
+        escapes
+            .take_while(|escape| escape.grammar().is_some())
+            .any(|escape| escape.is_anchor())
     }
 
     /// The same prefix with `%*` in the place of some escapes.

@@ -20,6 +20,11 @@ pub(super) fn text(bytes: &[u8]) -> (Cow<'_, str>, bool) {
     }
 }
 
+/// The first line of a log without the mark that editors on Windows put before it (RFC 3629, section 6).
+pub(super) fn without_byte_order_mark(line: &[u8]) -> &[u8] {
+    line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line)
+}
+
 /// The text of one field, setting `lossy` when bytes had to be replaced.
 pub(super) fn owned(bytes: &[u8], lossy: &mut bool) -> String {
     let (text, replaced) = text(bytes);

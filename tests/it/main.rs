@@ -24,6 +24,7 @@ mod grouping;
 // Which log records are one execution, event for event.
 mod executions;
 // kill -9 at any moment: nothing lost, nothing twice.
+mod hostile;
 mod kill;
 // Logs in other languages and encodings.
 mod languages;

@@ -107,6 +107,11 @@ impl Postgres {
         self.dir.path().join("data")
     }
 
+    /// The socket that it listens on.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.dir.path().join(".s.PGSQL.5432")
+    }
+
     /// Where its logs are.
     pub(crate) fn log_directory(&self) -> PathBuf {
         self.data().join("log")

@@ -8,18 +8,14 @@ mod chunk;
 mod commit;
 mod last_record;
 
-use std::{
-    collections::{BTreeSet, HashMap},
-    io,
-    path::PathBuf,
-};
+use std::{collections::HashMap, io, path::PathBuf};
 
 use jiff::Timestamp;
 
 use self::last_record::Pending;
 use super::{
     batch::Extent,
-    layout::{self, Layouts, Unexplained},
+    layout::{self, Layouts, LogLayout, Unexplained},
 };
 use crate::{
     analysis,
@@ -207,9 +203,9 @@ impl ServerIngest {
         }
     }
 
-    /// Names of the formats that were read.
-    pub fn formats(&self) -> &BTreeSet<String> {
-        &self.layouts.formats
+    /// How the server's log is written, as far as it has been read.
+    pub fn log_layout(&self) -> LogLayout {
+        self.layouts.log_layout()
     }
 
     /// Bytes that were seen and not read yet.

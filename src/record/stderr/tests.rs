@@ -1,11 +1,9 @@
 //! Logs as `log_destination` stderr writes them, whole and torn.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use jiff::tz::TimeZone;
-
-use super::super::{Assembled, Assembler, Config, Format, Layout, LinePrefix, UnparsedReason};
-use crate::model::position::{GenerationId, Position};
-use crate::model::record::{LogRecord, RecordFlags, Severity, SqlState};
+use super::super::{Assembler, Config, Format, Layout};
+use super::*;
+use crate::model::record::{RecordFlags, Severity, SqlState};
 
 fn assembled(setting: &str, log: &[u8]) -> Vec<Assembled> {
     let layout = Layout {
@@ -327,6 +325,47 @@ fn torn_records_hold_nothing_of_others() {
     check(&plan[..plan.len() - 3], &["torn"]);
 }
 
+/// Anyone can raise a message that looks like a torn record with another session's behind it. Its CONTEXT and STATEMENT tell.
+#[test]
+fn raised_messages_make_no_record_of_others() {
+    let raised = |message: &str| {
+        let context =
+            "2026-11-20 07:26:04.284 UTC [1] CONTEXT:  PL/pgSQL function f() line 3 at RAISE";
+        let log = printed(1, message) + context + "\n" + &printed(3, "c");
+        let shown = shown(&log);
+        let of_others = |shown: &&String| shown.starts_with("2:");
+        assert_eq!(shown.iter().find(of_others), None, "{log}");
+        assert_eq!(shown.last().map(String::as_str), Some("3: c"), "{log}");
+    };
+    let forged = printed(2, "duration: 9.000 ms  statement: x");
+    let forged = forged.trim_end();
+    let forged_plan = printed(2, &plan_of(2, 1)).replace('\t', "");
+    raised(forged);
+    raised(&format!("duration: 1.000 ms{forged}"));
+    raised(&format!("{forged}\n{forged}"));
+    raised(&forged.repeat(5));
+    raised(forged_plan.trim_end());
+    for before in [
+        "",
+        "{",
+        "{\n  \"a\": ",
+        "{\n  \"a\": 1",
+        "{\n  \"a\": 1\n}\n",
+    ] {
+        raised(&format!("duration: 1.000 ms  plan:\n{before}{forged}"));
+        raised(&format!(
+            "duration: 1.000 ms  plan:\n{before}{}",
+            forged_plan.trim_end()
+        ));
+    }
+}
+
+#[test]
+fn a_line_of_heads_takes_bounded_stack() {
+    let log = "2026-11-20 07:26:04.284 UTC [1] LOG:  ".repeat(50_000);
+    assert_eq!(shown(&log).len(), 50_000);
+}
+
 #[test]
 fn names_that_hold_a_head() {
     let check = |line: &str, expected: bool| {
@@ -358,6 +397,39 @@ fn names_that_hold_a_head() {
     check(
         "al@db/psql LOG:  duration: 7.000 ms  statement: SELECT ' LOG:  duration: 5.000 ms'",
         false,
+    );
+}
+
+#[test]
+fn a_byte_order_mark_is_no_part_of_the_first_line() {
+    assert_eq!(
+        assembled("%p ", b"\xef\xbb\xbf1 LOG:  a\n1 LOG:  \xef\xbb\xbfb\n"),
+        [record(bare(0, 13, "a")), record(bare(13, 26, "\u{feff}b"))]
+    );
+}
+
+#[test]
+fn one_log_in_several_encodings() {
+    let lossy = |start, end, message: &str| {
+        record(LogRecord {
+            flags: RecordFlags {
+                lossy_utf8: true,
+                time_of_reading: true,
+                ..RecordFlags::default()
+            },
+            ..bare(start, end, message)
+        })
+    };
+    assert_eq!(
+        assembled(
+            "%p ",
+            b"1 LOG:  gr\xc3\xb6\xc3\x9fe\n1 LOG:  gr\xf6\xdfe\n1 LOG:  a\r\n\tb\r\n"
+        ),
+        [
+            record(bare(0, 16, "gr\u{f6}\u{df}e")),
+            lossy(16, 30, "gr\u{FFFD}\u{FFFD}e"),
+            record(bare(30, 45, "a\r\nb\r")),
+        ]
     );
 }
 

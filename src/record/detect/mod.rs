@@ -3,78 +3,29 @@
 //! Bytes come in, a format or a [`Detected`] prefix goes out with the candidates that were tried. Detection would rather leave a field
 //! unknown than guess: where several prefixes explain the file, a field is used only if they agree on it in every line.
 
+mod candidates;
+mod columns;
+mod infer;
+mod numbers;
+mod padding;
+mod tokens;
+
 use jiff::Timestamp;
 
 use crate::model::position::{GenerationId, LogFormat};
 
-use super::escape::Escape;
-use super::head::{self, Head, HeadLine};
+use candidates::{SHAPES, WELL_KNOWN};
+use columns::{COLUMNS, is_disputed};
+
+use super::head::{self, HeadLine};
 use super::severity::labels;
-use super::{Assembled, Assembler, Config, Format, Layout, LinePrefix, csvlog, wrapper_of};
-
-/// Line prefixes in use: PostgreSQL's default, those of distributions and cloud providers, those that log tools recommend. Where two differ
-/// only by `%q` the one with it comes first, because it reads the lines of the other as well.
-const WELL_KNOWN: &[&str] = &[
-    // PostgreSQL 10 and later; Debian and Ubuntu from 10 on, and before.
-    "%m [%p] ",
-    "%m [%p] %q%u@%d ",
-    "%t [%p-%l] %q%u@%d ",
-    // Red Hat's packages for 9.x; EDB's installers; PostgreSQL before 10.
-    "< %m > ",
-    "%t ",
-    "",
-    // Amazon RDS, Aurora; Azure; Cloud SQL and AlloyDB; Heroku.
-    "%t:%r:%u@%d:[%p]:",
-    "%t:%r:%u@%d:[%p]:%l:%e:%s:%v:%x:%c:%q%a:",
-    "%t-%c-",
-    "%m [%p]: [%l-1] db=%d,user=%u ",
-    " sql_error_code = %e time_ms = \"%m\" pid=\"%p\" proc_start_time=\"%s\" session_id=\"%c\" vtid=\"%v\" tid=\"%x\" log_line=\"%l\" %qdatabase=\"%d\" connection_source=\"%r\" user=\"%u\" application_name=\"%a\" ",
-    // Crunchy Bridge; Supabase; Aiven and DigitalOcean; Spilo.
-    "%m [%p][%b][%v][%x] %q[user=%u,db=%d,app=%a] ",
-    "%h %m [%p] %q%u@%d ",
-    "pid=%p,user=%u,db=%d,app=%a,client=%h ",
-    "%t [%p]: [%l-1] %c %x %d %u %a %h ",
-    // pgBadger's manual and its older forms, with either time.
-    "%t [%p]: user=%u,db=%d,app=%a,client=%h ",
-    "%m [%p]: user=%u,db=%d,app=%a,client=%h ",
-    "%t [%p]: [%l-1] user=%u,db=%d,app=%a,client=%h ",
-    "%m [%p]: [%l-1] user=%u,db=%d,app=%a,client=%h ",
-    "%t [%p]: user=%u,db=%d ",
-    "%t [%p]: [%l-1] user=%u,db=%d ",
-    "%m [%p]: [%l-1] user=%u,db=%d ",
-    "%t [%p]: [%l-1] ",
-    // What pganalyze's documentation lists beside those.
-    "%m [%p] %q[user=%u,db=%d,app=%a] ",
-    "%m [%p] %q[user=%u,db=%d,app=%a,host=%h] ",
-    "%m [%p][%v] : [%l-1] %q[app=%a] ",
-    "%t [%p]: [%l-1] user=%u,db=%d - PG-%e ",
-    "%t [%p]: [%l-1] [trx_id=%x] user=%u,db=%d ",
-    "[%p]: [%l-1] db=%d,user=%u ",
-    "user=%u,db=%d,app=%a,client=%h ",
-    "%m %r %u %a [%c] [%p] ",
-    "%p-%s-%c-%l-%h-%u-%d-%m ",
-    // Variations of the default.
-    "%t [%p] ",
-    "%m ",
-    "%m [%p] %u@%d ",
-    "%t [%p] %q%u@%d ",
-    "%m [%p] %q%u@%d/%a ",
-    "%m [%p] %q%r %u@%d ",
-    "%m [%p] %q%h %u@%d ",
-    "%m [%p] %L %r %u@%d ",
-    "%m [%p] [%l] %q%u@%d ",
-    "%m [%p] [%c] %q%u@%d ",
-    "%m [%p] [%Q] %q%u@%d ",
-    "[%p]",
-    "%n %p ",
-    "%c %l ",
-];
-
-/// Shapes for prefixes that aren't well known: a time and a process id, and text that stays unnamed.
-const SHAPES: &[&str] = &["%m [%p]%*", "%t [%p]%*", "%m%*[%p]%*", "%t%*[%p]%*"];
+use super::{Assembled, Assembler, Config, Format, Layout, LinePrefix, csvlog, text, wrapper_of};
 
 /// Lines looked at; a prefix shows in far fewer.
 const MAX_LINES: usize = 2000;
+
+/// How far from a line's beginning its label is looked for.
+const LABEL_WINDOW_BYTES: usize = 1024;
 
 /// What was found out about the line prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,7 +43,7 @@ pub struct Detected {
 /// A prefix that was tried.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Candidate {
-    pub log_line_prefix: &'static str,
+    pub log_line_prefix: String,
     /// How many lines begin with it.
     pub explained_count: usize,
 }
@@ -123,6 +74,7 @@ pub fn format(first_bytes: &[u8]) -> Option<LogFormat> {
         count
     };
     // One record may be longer than what there is of the log.
+    let first_bytes = text::without_byte_order_mark(first_bytes);
     let begins_json = first_bytes.starts_with(b"{\"timestamp\":\"")
         || first_bytes.starts_with(b"{\"log_time\":\"");
     let counts = [
@@ -142,7 +94,8 @@ pub fn format(first_bytes: &[u8]) -> Option<LogFormat> {
 
 /// The line prefix of a stderr log that begins with these bytes.
 ///
-/// The well-known prefixes that explain the most lines are the explanation, provided that is more than half of them. Of those, the ones that
+/// The well-known prefixes that explain the most lines are the explanation, provided that is more than half of them, and no prefix that is
+/// made up from the lines explains notably more. Of those, the ones that
 /// leave the fewest bytes to names: a prefix without `,app=` explains the lines of one with it too, by databases that are all named so.
 pub fn line_prefix(first_bytes: &[u8]) -> Detected {
     let lines: Vec<&[u8]> = head_lines(first_bytes).take(MAX_LINES).collect();
@@ -152,6 +105,23 @@ pub fn line_prefix(first_bytes: &[u8]) -> Detected {
             .first()
             .is_some_and(|(_, best)| best.explained_count * 2 > lines.len())
     };
+    let known_count = tried.first().map_or(0, |(_, best)| best.explained_count);
+    let inferred = (known_count < lines.len())
+        .then(|| inferred(&lines))
+        .flatten()
+        .filter(|(_, candidate, _)| {
+            let count = candidate.explained_count;
+            count * 2 > lines.len() && count > known_count + lines.len() / 100
+        });
+    if let Some((prefix, candidate, untold)) = inferred {
+        tried.insert(0, (prefix.clone(), candidate));
+        return Detected {
+            prefix: Some(prefix),
+            line_count: lines.len(),
+            candidates: tried.into_iter().map(|(_, candidate)| candidate).collect(),
+            disputed: untold,
+        };
+    }
     if !is_explained(&tried) {
         tried.extend(explained_by(SHAPES, &lines));
         tried.sort_by_key(|(_, candidate)| std::cmp::Reverse(candidate.explained_count));
@@ -207,7 +177,7 @@ pub fn explained(prefix: &LinePrefix, first_bytes: &[u8]) -> Explained {
 }
 
 /// The prefixes that explain any of the lines, those that explain most of them first.
-fn explained_by(prefixes: &[&'static str], lines: &[&[u8]]) -> Vec<(LinePrefix, Candidate)> {
+fn explained_by(prefixes: &[&str], lines: &[&[u8]]) -> Vec<(LinePrefix, Candidate)> {
     let mut tried: Vec<(LinePrefix, Candidate)> = prefixes
         .iter()
         .filter_map(|log_line_prefix| {
@@ -217,7 +187,7 @@ fn explained_by(prefixes: &[&'static str], lines: &[&[u8]]) -> Vec<(LinePrefix, 
                 .filter(|line| head::read(&prefix, line).is_some())
                 .count();
             let candidate = Candidate {
-                log_line_prefix,
+                log_line_prefix: (*log_line_prefix).to_owned(),
                 explained_count,
             };
             (explained_count > 0).then_some((prefix, candidate))
@@ -227,9 +197,25 @@ fn explained_by(prefixes: &[&'static str], lines: &[&[u8]]) -> Vec<(LinePrefix, 
     tried
 }
 
+/// The prefix that can be made up from the lines, how many it explains, and the columns that it doesn't tell.
+fn inferred(lines: &[&[u8]]) -> Option<(LinePrefix, Candidate, Vec<&'static str>)> {
+    let heads: Vec<&[u8]> = lines
+        .iter()
+        .filter_map(|line| Some(labels(line, LABEL_WINDOW_BYTES).next()?.before))
+        .collect();
+    infer::infer(&heads)
+        .into_iter()
+        .filter_map(|inferred| {
+            let (prefix, candidate) = explained_by(&[&inferred.log_line_prefix], lines).pop()?;
+            Some((prefix, candidate, inferred.untold))
+        })
+        .rev()
+        .max_by_key(|(_, candidate, _)| candidate.explained_count)
+}
+
 /// Lines that should begin with a prefix: no continuations, and a label not far from the beginning. The last line may be cut and is left out.
 fn head_lines(first_bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    const LABEL_WINDOW_BYTES: usize = 1024;
+    let first_bytes = text::without_byte_order_mark(first_bytes);
     let whole_bytes = memchr::memrchr(b'\n', first_bytes).unwrap_or(0);
     let whole = first_bytes.get(..whole_bytes).unwrap_or_default();
     whole.split(|byte| *byte == b'\n').filter(|line| {
@@ -256,121 +242,6 @@ fn free_text_bytes(prefix: &LinePrefix, lines: &[&[u8]]) -> usize {
         .sum()
 }
 
-/// A column of a record that a prefix can print.
-struct Column {
-    name: &'static str,
-    escapes: &'static [Escape],
-    value: for<'a> fn(&Head<'a>) -> Option<&'a [u8]>,
-}
-
-const COLUMNS: &[Column] = &[
-    Column {
-        name: "log_time",
-        escapes: &[
-            Escape::TimeMilliseconds,
-            Escape::TimeSeconds,
-            Escape::TimeEpoch,
-        ],
-        value: |head| head.log_time.map(|(_, printed)| printed),
-    },
-    Column {
-        name: "user_name",
-        escapes: &[Escape::UserName],
-        value: |head| head.user_name,
-    },
-    Column {
-        name: "database_name",
-        escapes: &[Escape::DatabaseName],
-        value: |head| head.database_name,
-    },
-    Column {
-        name: "process_id",
-        escapes: &[Escape::ProcessId],
-        value: |head| head.process_id,
-    },
-    Column {
-        name: "connection_from",
-        escapes: &[Escape::RemoteHostAndPort, Escape::RemoteHost],
-        value: |head| head.connection_from,
-    },
-    Column {
-        name: "session_id",
-        escapes: &[Escape::SessionId],
-        value: |head| head.session_id,
-    },
-    Column {
-        name: "session_line_num",
-        escapes: &[Escape::SessionLineNum],
-        value: |head| head.session_line_num,
-    },
-    Column {
-        name: "command_tag",
-        escapes: &[Escape::CommandTag],
-        value: |head| head.command_tag,
-    },
-    Column {
-        name: "virtual_transaction_id",
-        escapes: &[Escape::VirtualTransactionId],
-        value: |head| head.virtual_transaction_id,
-    },
-    Column {
-        name: "sql_state_code",
-        escapes: &[Escape::SqlStateCode],
-        value: |head| head.sql_state_code,
-    },
-    Column {
-        name: "application_name",
-        escapes: &[Escape::ApplicationName],
-        value: |head| head.application_name,
-    },
-    Column {
-        name: "backend_type",
-        escapes: &[Escape::BackendType],
-        value: |head| head.backend_type,
-    },
-    Column {
-        name: "leader_pid",
-        escapes: &[Escape::LeaderPid],
-        value: |head| head.leader_pid,
-    },
-    Column {
-        name: "query_id",
-        escapes: &[Escape::QueryId],
-        value: |head| head.query_id,
-    },
-];
-
-/// Whether a column of the first explanation has to stay empty: another one reads it otherwise in some line, or it should hold names and
-/// mostly holds what no name does, so that it swallows something that no candidate knows.
-fn is_disputed(
-    column: &Column,
-    first: &LinePrefix,
-    others: &[&LinePrefix],
-    lines: &[&[u8]],
-) -> bool {
-    let is_name = column.escapes == [Escape::UserName] || column.escapes == [Escape::DatabaseName];
-    let is_odd = |name: &[u8]| {
-        name.iter()
-            .any(|b| b.is_ascii_whitespace() || b"[](){}=,:;|\"".contains(b))
-    };
-    let (mut named, mut odd) = (0_usize, 0_usize);
-    for line in lines {
-        let value_in = |prefix| head::read(prefix, line).map(|read| (column.value)(&read.head));
-        let Some(value) = value_in(first) else {
-            continue;
-        };
-        if others
-            .iter()
-            .any(|other| value_in(other).is_some_and(|other| other != value))
-        {
-            return true;
-        }
-        named += usize::from(value.is_some());
-        odd += usize::from(value.is_some_and(is_odd));
-    }
-    is_name && odd * 2 > named
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
@@ -391,6 +262,8 @@ mod tests {
             "{\"timestamp\":\"2026-11-20 07:27:22.607 UTC\",\"mess",
             Some(LogFormat::Jsonlog),
         );
+        check("\u{feff}LOG:  x\n", Some(LogFormat::Stderr));
+        check("\u{feff}{\"timestamp\":\"2026", Some(LogFormat::Jsonlog));
         check(
             "2026-11-20 07:27:22.607 UTC,,,1,\"\n LOG:  x\n",
             Some(LogFormat::Csvlog),
@@ -440,8 +313,8 @@ mod tests {
         );
         check(
             &format!("{time} 100% [1] LOG:  x\n"),
-            Some("%m%*[%p]%*"),
-            &[],
+            Some("%m %*%% [%p] "),
+            &["session_line_num", "leader_pid", "query_id"],
         );
         let mixed = format!("{time} [1] LOG:  x\n[1]LOG:  x\n");
         check(&mixed, None, &[]);
@@ -457,7 +330,12 @@ mod tests {
             .candidates
             .iter()
             .take(2)
-            .map(|candidate| (candidate.log_line_prefix, candidate.explained_count))
+            .map(|candidate| {
+                (
+                    candidate.log_line_prefix.as_str(),
+                    candidate.explained_count,
+                )
+            })
             .collect();
         assert_eq!(told, [("", 2), ("%m [%p] ", 1)]);
     }
