@@ -1,8 +1,8 @@
 //! Chunks of a log to lines, and lines to records by the format's reader.
 //!
 //! In come the bytes of one generation from a record boundary on, cut anywhere; out go records, and ranges that are none, in order and without
-//! holes. Where the chunks were cut makes no difference, nor does stopping at a settled offset and starting anew there. Not known here: what
-//! a line of any format looks like.
+//! holes. Where the chunks were cut makes no difference, nor does stopping at a settled offset and starting anew there, except that the rests
+//! of records torn before it are then lines without a head. Not known here: what a line of any format looks like.
 
 use jiff::Timestamp;
 use memchr::memchr;

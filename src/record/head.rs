@@ -54,7 +54,7 @@ pub(super) fn read<'a>(prefix: &LinePrefix, line: &'a [u8]) -> Option<HeadLine<'
     let mut chosen: Option<HeadLine<'a>> = None;
     let mut implausible = None;
     for found in labels(line, prefix.max_head_bytes()) {
-        let Some(head) = head_of(prefix, found.before) else {
+        let Some(head) = printed_by(prefix, found.before) else {
             continue;
         };
         let read = HeadLine {
@@ -87,15 +87,24 @@ pub(super) fn read<'a>(prefix: &LinePrefix, line: &'a [u8]) -> Option<HeadLine<'
 }
 
 /// What the prefix printed as `before`, all of it.
-fn head_of<'a>(prefix: &LinePrefix, before: &'a [u8]) -> Option<Head<'a>> {
+pub(super) fn printed_by<'a>(prefix: &LinePrefix, before: &'a [u8]) -> Option<Head<'a>> {
     let mut head = Head::default();
     let mut fits = |goal| Match::new(prefix, before, goal).run(&prefix.items, before, &mut head);
     (fits(Goal::Session) || fits(Goal::NoSession)).then_some(head)
 }
 
-/// Whether `before` is a head, whole and nothing else.
-pub(super) fn is_printed_by(prefix: &LinePrefix, before: &[u8]) -> bool {
-    head_of(prefix, before).is_some()
+/// The same with the shortest of all names, or with the longest: other readings, if there are several.
+pub(super) fn printed_with_names<'a>(
+    prefix: &LinePrefix,
+    before: &'a [u8],
+    longest_first: bool,
+) -> Option<Head<'a>> {
+    let mut head = Head::default();
+    let mut attempt = Match::new(prefix, before, Goal::Session);
+    attempt.longest_first = Some(longest_first);
+    attempt
+        .run(&prefix.items, before, &mut head)
+        .then_some(head)
 }
 
 /// Whether `line` may be the first part of a head whose user or database name holds a line break: the prefix fits up to such a name and the
@@ -172,6 +181,8 @@ enum Goal {
 /// place, so that the work is bounded by items times bytes times the length of a name, whatever the names hold.
 struct Match {
     goal: Goal,
+    /// In which order the lengths of free texts are tried; `None`: as it is best for each.
+    longest_first: Option<bool>,
     text_bytes: usize,
     item_count: usize,
     failed: Vec<bool>,
@@ -181,6 +192,7 @@ impl Match {
     fn new(prefix: &LinePrefix, text: &[u8], goal: Goal) -> Self {
         Self {
             goal,
+            longest_first: None,
             text_bytes: text.len(),
             item_count: prefix.items.len(),
             failed: Vec::new(),
@@ -235,8 +247,9 @@ impl Match {
             _ => &[],
         };
         let most = most.min(input.len());
+        let longest_first = self.longest_first.unwrap_or(escape.is_longest_first());
         for step in 0..=most.saturating_sub(least) {
-            let len = if escape.is_longest_first() {
+            let len = if longest_first {
                 most - step
             } else {
                 least + step
@@ -308,6 +321,12 @@ impl<'a> Head<'a> {
             && self.session_id == other.session_id
             && self.user_name == other.user_name
             && self.database_name == other.database_name
+    }
+
+    /// Whether its time, process and session are those that `other` has.
+    pub(super) fn is_anchored_as(&self, other: &Self) -> bool {
+        (self.log_time, self.process_id, self.session_id)
+            == (other.log_time, other.process_id, other.session_id)
     }
 
     /// `%p` as a number.

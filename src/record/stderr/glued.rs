@@ -4,13 +4,15 @@
 //! that a record begins behind any byte of another. The bytes of a line come in; the place where a head of the prefix begins goes out. That is
 //! evidence of a torn record only where nothing that a client wrote can stand: statements hold whatever they like.
 
-use super::super::head;
+use super::super::head::{self, Head, HeadLine};
 use super::super::line_prefix::{Item, LinePrefix};
 use super::super::severity::{Label, labels};
 
 /// Labels of a line, and beginnings before each, that are looked at. They bound the work on a statement made of them.
 const MAX_LABELS: usize = 8;
 const MAX_BEGINNINGS: usize = 16;
+/// The same within the names of a head: two names of 63 bytes, as the server cuts them, with what stands around them.
+const MAX_BEGINNINGS_IN_NAMES: usize = 160;
 
 /// A head that begins in the middle of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,29 +35,54 @@ pub(super) fn find(prefix: &LinePrefix, bytes: &[u8]) -> Option<Glued> {
 }
 
 /// A head that ends with `before`.
-pub(super) fn ending_at(prefix: &LinePrefix, before: &[u8]) -> Option<Glued> {
-    let earliest = before.len().saturating_sub(prefix.max_head_bytes());
-    let may_begin_at = |at: &usize| {
-        before
-            .get(*at..)
-            .is_some_and(|head| may_begin(prefix, head))
-    };
-    let mut nearest: Vec<usize> = (earliest..before.len())
-        .rev()
-        .filter(may_begin_at)
-        .take(MAX_BEGINNINGS)
-        .collect();
-    nearest.reverse();
-    let mut places = nearest.into_iter().filter(|at| {
-        before
-            .get(*at..)
-            .is_some_and(|head| head::is_printed_by(prefix, head))
-    });
-    let at = places.next()?;
+fn ending_at(prefix: &LinePrefix, before: &[u8]) -> Option<Glued> {
+    let mut heads = heads(prefix, before, MAX_BEGINNINGS);
+    let (at, _) = heads.next()?;
     Some(Glued {
         at,
-        is_ambiguous: places.next().is_some(),
+        is_ambiguous: heads.next().is_some(),
     })
+}
+
+/// Whether names in the head of `found` hold the end of another session's head, or the head reads as another session's. A head that shares the
+/// time and the process is none: where a prefix begins with a name, what stands behind the name's first byte is a head as well.
+pub(super) fn is_of_another(prefix: &LinePrefix, found: &HeadLine<'_>) -> bool {
+    let is_another = |head: Head<'_>| !head.is_anchored_as(&found.head);
+    let Some(names) = found
+        .head
+        .names_at
+        .and_then(|at| found.before.get(at + 1..))
+    else {
+        return false;
+    };
+    let mut heads = heads(prefix, names, MAX_BEGINNINGS_IN_NAMES)
+        .map(|(_, head)| head)
+        .peekable();
+    heads.peek().is_some()
+        && (heads.any(is_another)
+            || [true, false]
+                .into_iter()
+                .filter_map(|longest| head::printed_with_names(prefix, found.before, longest))
+                .any(is_another))
+}
+
+/// The heads that end with `before`, and where in it they begin, earliest first: of the `most` places nearest to its end where one may begin.
+fn heads<'a>(
+    prefix: &LinePrefix,
+    before: &'a [u8],
+    most: usize,
+) -> impl Iterator<Item = (usize, Head<'a>)> {
+    let earliest = before.len().saturating_sub(prefix.max_head_bytes());
+    let head_from = |at: usize| before.get(at..).filter(|head| may_begin(prefix, head));
+    let mut nearest: Vec<(usize, &[u8])> = (earliest..before.len())
+        .rev()
+        .filter_map(|at| Some((at, head_from(at)?)))
+        .take(most)
+        .collect();
+    nearest.reverse();
+    nearest
+        .into_iter()
+        .filter_map(|(at, head)| Some((at, head::printed_by(prefix, head)?)))
 }
 
 /// Whether the head's beginning fits, up to the first text that may be anything.

@@ -124,11 +124,7 @@ impl Lines {
         sink: &mut dyn FnMut(Assembled),
     ) {
         loop {
-            found.is_ambiguous |= found
-                .head
-                .names_at
-                .and_then(|at| found.before.get(at + 1..))
-                .is_some_and(|names| glued::ending_at(&self.prefix, names).is_some());
+            found.is_ambiguous |= glued::is_of_another(&self.prefix, &found);
             let Some(glued) = glued::find(&self.prefix, found.text) else {
                 return self.head_line(found, line, read_at, sink);
             };

@@ -433,6 +433,65 @@ fn one_log_in_several_encodings() {
     );
 }
 
+/// Behind the first byte of a name stands a head of such a prefix always: the record's own.
+#[test]
+fn prefixes_that_begin_with_a_name() {
+    let check = |setting: &str, line: &str, expected: (i32, bool)| {
+        let found = assembled(setting, format!("{line}\n").as_bytes());
+        let [Assembled::Record(record)] = found.as_slice() else {
+            panic!("{setting:?} {line:?} {found:?}");
+        };
+        assert_eq!(
+            (record.process_id, record.flags.ambiguous),
+            (Some(expected.0), expected.1),
+            "{setting:?} {line:?}"
+        );
+    };
+    check("%d %u %p ", "my db al 12 LOG:  a", (12, false));
+    check("%d %u %p ", "  12 LOG:  a", (12, false));
+    let time = "2026-11-20 07:26:04.284 UTC";
+    check(
+        "%a %m %u %p ",
+        &format!("psql {time} al 12 LOG:  a"),
+        (12, false),
+    );
+    check(
+        "%u@%d %m [%p] %a ",
+        &format!("al@db {time} [12] psql LOG:  a"),
+        (12, false),
+    );
+    check(
+        "%u@%d %m [%p] %a ",
+        &format!("al@db {time} [12] x@db {time} [13] psql LOG:  a"),
+        (13, true),
+    );
+}
+
+/// As where a rate limit dropped the line that began the plan.
+#[test]
+fn a_plan_without_its_first_line_is_no_part_of_the_statement_before() {
+    let check = |lines: &str, expected: &[&str]| {
+        let log = printed(1, &format!("statement: SELECT 1\n{lines}"));
+        assert_eq!(shown(&log), expected, "{lines}");
+    };
+    let json =
+        "  \"Query Text\": \"SELECT 's'\",\n  \"Plan\": {\n    \"Node Type\": \"Result\"\n  }\n}";
+    check(&format!("{{\n{json}"), &["1 cut: statement: SELECT 1|{|"]);
+    check(json, &["1 cut: statement: SELECT 1|"]);
+    check(
+        "    \"Filter\": \"(a = 's'::text)\",\n  }",
+        &["1 cut: statement: SELECT 1|"],
+    );
+    check(
+        "Query Text: \"SELECT 's'\"\nPlan: ",
+        &["1 cut: statement: SELECT 1|"],
+    );
+    check(
+        "FROM t\nWHERE \"Plan\" = '{'",
+        &["1: statement: SELECT 1|FROM t|WHERE \"Plan\" = '{'"],
+    );
+}
+
 #[test]
 fn prefixes_that_begin_with_a_tab() {
     assert_eq!(
