@@ -307,6 +307,20 @@ mod tests {
         );
     }
 
+    /// As where the lines of a plan have got into a statement.
+    #[test]
+    fn a_quoted_text_that_is_no_name_is_a_literal() {
+        check(
+            r#"SELECT "a b", "Filter": "(x = 'secret')""#,
+            r#"select "a b", "Filter":$1"#,
+        );
+        let longest = "x".repeat(63);
+        check(
+            &format!(r#"SELECT "{longest}", "{longest}y z", u&"{longest}""#),
+            &format!(r#"select "{longest}", $1, u&"{longest}""#),
+        );
+    }
+
     #[test]
     fn a_number_that_may_go_on_is_no_ordinal() {
         for (sql, expected) in [

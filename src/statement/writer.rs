@@ -90,6 +90,7 @@ impl Writer {
         match token.kind {
             TokenKind::Whitespace | TokenKind::Comment => {}
             TokenKind::Word => self.word(token, next),
+            TokenKind::QuotedIdentifier if !may_be_name(token.text) => self.literal(Last::String),
             TokenKind::QuotedIdentifier => {
                 self.not_constant_outside_type();
                 self.put(token.text, Last::QuotedIdentifier);
@@ -313,4 +314,11 @@ const ORDINAL_DIGITS: usize = 3;
 
 fn is_sign(token: &Token<'_>) -> bool {
     token.is("-") || token.is("+")
+}
+
+/// Whether a quoted identifier is taken for a name. One that holds a single quote, or is longer than the server keeps of a name (manual, 4.1.1:
+/// 63 bytes), may be JSON or a message that a damaged log has put into a statement, with somebody's literal in it.
+fn may_be_name(quoted: &str) -> bool {
+    const NAME_BYTES: usize = 63;
+    quoted.len() <= NAME_BYTES + "u&\"\"".len() && !quoted.contains('\'')
 }
