@@ -314,6 +314,10 @@ mod tests {
             r#"SELECT "a b", "Filter": "(x = 'secret')""#,
             r#"select "a b", "Filter":$1"#,
         );
+        check(
+            r#"SELECT "(NOT b)", "a = 7", "4711", "2024 sales""#,
+            r#"select $1, $2, $3, "2024 sales""#,
+        );
         let longest = "x".repeat(63);
         check(
             &format!(r#"SELECT "{longest}", "{longest}y z", u&"{longest}""#),

@@ -316,9 +316,13 @@ fn is_sign(token: &Token<'_>) -> bool {
     token.is("-") || token.is("+")
 }
 
-/// Whether a quoted identifier is taken for a name. One that holds a single quote, or is longer than the server keeps of a name (manual, 4.1.1:
-/// 63 bytes), may be JSON or a message that a damaged log has put into a statement, with somebody's literal in it.
+/// Whether a quoted identifier is taken for a name. A log that has lost lines can put a plan's JSON or YAML behind a statement, whose strings then
+/// read as identifiers with somebody's literals in them: conditions in parentheses, comparisons, bare numbers, and what is longer than the server
+/// keeps of a name (manual, 4.1.1: 63 bytes).
 fn may_be_name(quoted: &str) -> bool {
     const NAME_BYTES: usize = 63;
-    quoted.len() <= NAME_BYTES + "u&\"\"".len() && !quoted.contains('\'')
+    quoted.len() <= NAME_BYTES + "u&\"\"".len()
+        && !quoted.contains(['\'', '=', '<', '>', '\n'])
+        && !quoted.starts_with("\"(")
+        && quoted.contains(char::is_alphabetic)
 }

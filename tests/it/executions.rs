@@ -271,7 +271,7 @@ fn a_real_server_logs_what_is_one_execution() {
         check("as one; select", &[statement(2)]);
         check("as prepared", &[statement(0), statement(1), statement(1)]);
         check("cursed", &[json!(["STATEMENT", "PLAN", 1, null])]);
-        check("fetch $1 from c", &[statement(0)]);
+        check("fetch $1 from $2", &[statement(0)]);
         check(
             "as late ",
             &[execute.clone(), execute.clone(), execute.clone()],

@@ -471,7 +471,7 @@ fn a_real_server_logs_in_other_languages_and_encodings() {
     assert_eq!(executions("select $1 as told"), count, "{queries:?}");
     // PREPARE and EXECUTE, which DETAIL leads to the same text.
     assert_eq!(
-        executions("prepare p as select $1 as prepared"),
+        executions("prepare $1 as select $2 as prepared"),
         2 * count,
         "{queries:?}"
     );

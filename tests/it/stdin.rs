@@ -103,7 +103,10 @@ fn wrapped_logs_from_standard_input() {
         })
         .collect();
     let report = report(&home, &["-"], &[log.as_bytes()]);
-    assert_eq!(report["formats"], serde_json::json!(["docker, stderr"]));
+    assert_eq!(
+        report["servers"][0]["formats"],
+        serde_json::json!(["docker, stderr"])
+    );
     assert_eq!(report["executions"], 9);
 }
 

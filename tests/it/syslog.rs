@@ -202,7 +202,10 @@ fn rsyslog_files_tell_what_the_servers_log_tells() {
             found["by_severity"]["ERROR"],
             expected["by_severity"]["ERROR"]
         );
-        assert_eq!(found["formats"], serde_json::json!(["syslog, stderr"]));
+        assert_eq!(
+            found["servers"][0]["formats"],
+            serde_json::json!(["syslog, stderr"])
+        );
         assert!(found["foreign"].as_u64() > Some(0), "{found}");
     }
 }

@@ -54,27 +54,6 @@ impl Body {
     }
 }
 
-/// Strings of a plan in JSON that hold what clients wrote, as auto_explain writes their keys.
-const TEXTS_OF_JSON: [&[u8]; 8] = [
-    b"\"Query Text\": \"",
-    b"\"Query Parameters\": \"",
-    b"\"Filter\": \"",
-    b"\"Join Filter\": \"",
-    b"\"Index Cond\": \"",
-    b"\"Recheck Cond\": \"",
-    b"\"Hash Cond\": \"",
-    b"\"Output\": [",
-];
-
-/// Whether `line` is one of a plan with a client's text. In a statement the quotes of such a line would be read as quotes of SQL.
-pub(super) fn is_line_of_plan(line: &[u8]) -> bool {
-    let text = line.trim_ascii_start();
-    let is_indented = text.len() < line.len();
-    (is_indented && TEXTS_OF_JSON.iter().any(|key| text.starts_with(key)))
-        || line.starts_with(b"Query Text: ")
-        || line.starts_with(b"<explain xmlns=")
-}
-
 /// Whether `text` is the beginning of `duration: N ms  plan:` or all of it, nothing of which a client writes.
 pub(super) fn begins_plan_message(text: &[u8]) -> bool {
     rest_of_plan_message(text).is_some_and(<[u8]>::is_empty)

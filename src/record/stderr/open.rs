@@ -10,7 +10,7 @@ use super::super::entry::{self, Entry};
 use super::super::head;
 use super::super::line_prefix::LinePrefix;
 use super::super::{Assembled, UnparsedReason};
-use super::body::{self, Body};
+use super::body::Body;
 use super::glued::{self, Glued};
 use super::missing::{Missing, Piece};
 use super::plan_line::{self, PlanLine};
@@ -126,12 +126,6 @@ impl OpenRecord {
         };
         if missing.would_take_line(piece) {
             return Fit::Stray;
-        }
-        if self.body == Body::Text && body::is_line_of_plan(text) {
-            return Fit::CutAt(Glued {
-                at: 0,
-                is_ambiguous: true,
-            });
         }
         match glued {
             Some(glued)

@@ -467,31 +467,6 @@ fn prefixes_that_begin_with_a_name() {
     );
 }
 
-/// As where a rate limit dropped the line that began the plan.
-#[test]
-fn a_plan_without_its_first_line_is_no_part_of_the_statement_before() {
-    let check = |lines: &str, expected: &[&str]| {
-        let log = printed(1, &format!("statement: SELECT 1\n{lines}"));
-        assert_eq!(shown(&log), expected, "{lines}");
-    };
-    let json =
-        "  \"Query Text\": \"SELECT 's'\",\n  \"Plan\": {\n    \"Node Type\": \"Result\"\n  }\n}";
-    check(&format!("{{\n{json}"), &["1 cut: statement: SELECT 1|{|"]);
-    check(json, &["1 cut: statement: SELECT 1|"]);
-    check(
-        "    \"Filter\": \"(a = 's'::text)\",\n  }",
-        &["1 cut: statement: SELECT 1|"],
-    );
-    check(
-        "Query Text: \"SELECT 's'\"\nPlan: ",
-        &["1 cut: statement: SELECT 1|"],
-    );
-    check(
-        "FROM t\nWHERE \"Plan\" = '{'",
-        &["1: statement: SELECT 1|FROM t|WHERE \"Plan\" = '{'"],
-    );
-}
-
 #[test]
 fn prefixes_that_begin_with_a_tab() {
     assert_eq!(
