@@ -62,7 +62,14 @@ pub(super) fn run(import: &Import, settings: &mut Settings) -> Result<(), Error>
         false => None,
     };
     let spool = match import.logs.paths.iter().any(|path| stdin::is_named(path)) {
-        true => Some(stdin::Spool::fill(settings.daemon.store.url.directory())?),
+        true => Some(stdin::Spool::fill(
+            settings
+                .daemon
+                .store
+                .url
+                .directory()
+                .unwrap_or(&std::env::temp_dir()),
+        )?),
         false => None,
     };
     if let (Some(spool), [server]) = (&spool, settings.daemon.servers.as_mut_slice()) {

@@ -3,13 +3,18 @@
 //! A batch's counts come in and are added; the sum of all batches goes out. What a client can name (databases, users, plan nodes, SQLSTATEs) has at most
 //! as many keys here as one accounting holds, the rest is counted under `(other)`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
-use diesel::prelude::*;
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Text},
+};
 
 use super::{
     Error, Reader,
+    backend::{Connection, each},
     column::{count, known, text},
+    insert::Insert,
     schema::ingest_counts,
     sql::Sql,
 };
@@ -51,15 +56,15 @@ fn pair_key(database: &str, user: &str) -> String {
 impl Reader<'_> {
     /// The cumulative counts of each server that has any.
     pub fn accounting(&mut self) -> Result<HashMap<ServerId, Accounting>, Error> {
-        let rows: Vec<(i64, String, String, i64, f64)> = ingest_counts::table
-            .select((
-                ingest_counts::server_id,
-                ingest_counts::counter,
-                ingest_counts::key,
-                ingest_counts::count,
-                ingest_counts::sum_ms,
-            ))
-            .load(self.connection)?;
+        let counts = ingest_counts::table.select((
+            ingest_counts::server_id,
+            ingest_counts::counter,
+            ingest_counts::key,
+            ingest_counts::count,
+            ingest_counts::sum_ms,
+        ));
+        let rows: Vec<(i64, String, String, i64, f64)> =
+            each!(self.connection, c => counts.load(c))?;
         let mut servers: HashMap<ServerId, Accounting> = HashMap::new();
         for (server, counter, key, stored, sum_ms) in rows {
             let count = count("ingest_counts.count", stored)?;
@@ -127,116 +132,146 @@ fn read_count(
 
 /// Adds the counts of a batch. `queries` is the change of the number of queries, which only the store knows; the batch's own is not used.
 pub(super) fn add(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     server: ServerId,
     accounting: &Accounting,
     queries: i64,
 ) -> Result<(), Error> {
-    let mut put = |counter, key: &str, count: u64, sum_ms, other| {
-        add_count(
-            connection,
-            server,
-            counter,
-            key,
-            count.cast_signed(),
-            sum_ms,
-            other,
-        )
-    };
+    let mut added = Added::default();
     for (counter, count) in plain(&mut accounting.clone()) {
         if counter != "queries" {
-            put(counter, "", *count, 0.0, None)?;
+            added.put(counter, "", *count, 0.0);
         }
     }
-    put("queries", "", queries.cast_unsigned(), 0.0, None)?;
+    added.put("queries", "", queries.cast_unsigned(), 0.0);
     for (counter, sum) in [
         ("durations", accounting.durations),
         ("plans", accounting.plans),
     ] {
-        put(counter, "", sum.count, sum.sum_ms, None)?;
+        added.put(counter, "", sum.count, sum.sum_ms);
     }
     for (severity, count) in &accounting.by_severity {
-        put("by_severity", severity.as_str(), *count, 0.0, None)?;
+        added.put("by_severity", severity.as_str(), *count, 0.0);
     }
     for (code, count) in &accounting.by_sqlstate {
-        let other = Some(SqlState::OTHER.as_str());
-        put("by_sqlstate", code.as_str(), *count, 0.0, other)?;
+        added.put("by_sqlstate", code.as_str(), *count, 0.0);
     }
     for (kind, count) in &accounting.incidents {
-        put("incidents", kind.as_str(), *count, 0.0, None)?;
+        added.put("incidents", kind.as_str(), *count, 0.0);
     }
     for (kind, count) in &accounting.durations_by_kind {
-        put("durations_by_kind", kind.as_str(), *count, 0.0, None)?;
+        added.put("durations_by_kind", kind.as_str(), *count, 0.0);
     }
     for (format, count) in &accounting.plans_by_format {
-        put("plans_by_format", format, *count, 0.0, None)?;
+        added.put("plans_by_format", format, *count, 0.0);
     }
     for (node, count) in &accounting.plans_by_root_node {
-        put("plans_by_root_node", &text(node), *count, 0.0, Some(OTHER))?;
+        added.put("plans_by_root_node", &text(node), *count, 0.0);
     }
-    let other_pair = pair_key(OTHER, OTHER);
     for (counter, pairs) in [
         ("durations_by_db_user", &accounting.durations_by_db_user),
         ("plans_by_db_user", &accounting.plans_by_db_user),
     ] {
         for ((database, user), sum) in pairs {
             let key = pair_key(&text(database), &text(user));
-            put(counter, &key, sum.count, sum.sum_ms, Some(&other_pair))?;
+            added.put(counter, &key, sum.count, sum.sum_ms);
         }
     }
+    added.cap(connection, server)?;
+    Insert::new(
+        "ingest_counts (server_id, counter, key, count, sum_ms)",
+        added.rows.iter().map(|((counter, key), sum)| {
+            [
+                server.0.into(),
+                (*counter).into(),
+                key.as_str().into(),
+                sum.count.cast_signed().into(),
+                sum.sum_ms.into(),
+            ]
+        }),
+        "ON CONFLICT (server_id, counter, key) DO UPDATE \
+         SET count = ingest_counts.count + excluded.count, sum_ms = ingest_counts.sum_ms + excluded.sum_ms",
+    )
+    .execute(connection)?;
     Ok(())
 }
 
-/// Adds to one row. A key that isn't there yet becomes `other`, where there is one, once the counter has as many keys as clients may make.
-fn add_count(
-    connection: &mut SqliteConnection,
-    server: ServerId,
-    counter: &str,
-    key: &str,
-    count: i64,
-    sum_ms: f64,
-    other: Option<&str>,
-) -> Result<(), Error> {
-    if count == 0 {
-        return Ok(());
+/// What a batch adds to each counter and key.
+#[derive(Default)]
+struct Added {
+    rows: BTreeMap<(&'static str, String), CountSum>,
+}
+
+#[derive(QueryableByName)]
+struct Keys {
+    #[diesel(sql_type = Text)]
+    counter: String,
+    #[diesel(sql_type = BigInt)]
+    keys: i64,
+}
+
+impl Added {
+    fn put(&mut self, counter: &'static str, key: &str, count: u64, sum_ms: f64) {
+        if count != 0 {
+            let row = self.rows.entry((counter, key.to_owned())).or_default();
+            // A change of the number of queries may be negative.
+            row.count = row.count.wrapping_add(count);
+            row.sum_ms += sum_ms;
+        }
     }
-    let updated = Sql::new(
-        "UPDATE ingest_counts SET count = count + ?, sum_ms = sum_ms + ? WHERE server_id = ? AND counter = ? AND key = ?",
-        [
-            count.into(),
-            sum_ms.into(),
-            server.0.into(),
-            counter.into(),
-            key.into(),
-        ],
-    )
-    .execute(connection)?;
-    if updated > 0 {
-        return Ok(());
+
+    /// A key that isn't stored yet becomes the counter's `(other)` once the counter has as many keys as clients may make.
+    fn cap(&mut self, connection: &mut Connection, server: ServerId) -> Result<(), Error> {
+        let stored: Vec<Keys> = Sql::new(
+            "SELECT counter, count(*) AS keys FROM ingest_counts WHERE server_id = ? GROUP BY counter",
+            [server.0.into()],
+        )
+        .load(connection)?;
+        let stored = |counter: &str| {
+            let of_it = stored.iter().find(|keys| keys.counter == counter);
+            of_it.map_or(0, |keys| usize::try_from(keys.keys).unwrap_or(usize::MAX))
+        };
+        let other_pair = pair_key(OTHER, OTHER);
+        for (counter, other) in [
+            ("by_sqlstate", SqlState::OTHER.as_str()),
+            ("plans_by_root_node", OTHER),
+            ("durations_by_db_user", &other_pair),
+            ("plans_by_db_user", &other_pair),
+        ] {
+            let of_it = self.rows.keys().filter(|(name, _)| *name == counter);
+            if stored(counter).saturating_add(of_it.count()) > NAMES_CAP {
+                self.cap_counter(connection, server, counter, other)?;
+            }
+        }
+        Ok(())
     }
-    if let Some(other) = other.filter(|other| *other != key) {
-        let keys: i64 = ingest_counts::table
+
+    fn cap_counter(
+        &mut self,
+        connection: &mut Connection,
+        server: ServerId,
+        counter: &'static str,
+        other: &str,
+    ) -> Result<(), Error> {
+        let known = ingest_counts::table
             .filter(
                 ingest_counts::server_id
                     .eq(server.0)
                     .and(ingest_counts::counter.eq(counter)),
             )
-            .count()
-            .get_result(connection)?;
-        if keys >= NAMES_CAP as i64 {
-            return add_count(connection, server, counter, other, count, sum_ms, None);
+            .select(ingest_counts::key);
+        let known: Vec<String> = each!(connection, c => known.load(c))?;
+        let mut known: HashSet<String> = known.into_iter().collect();
+        let of_it = self.rows.extract_if(.., |(name, _), _| *name == counter);
+        let of_it: Vec<_> = of_it.collect();
+        for ((_, key), sum) in of_it {
+            let room = known.len() < NAMES_CAP || known.contains(&key);
+            let key = if room { key } else { other.to_owned() };
+            self.put(counter, &key, sum.count, sum.sum_ms);
+            known.insert(key);
         }
+        Ok(())
     }
-    diesel::insert_into(ingest_counts::table)
-        .values((
-            ingest_counts::server_id.eq(server.0),
-            ingest_counts::counter.eq(counter),
-            ingest_counts::key.eq(key),
-            ingest_counts::count.eq(count),
-            ingest_counts::sum_ms.eq(sum_ms),
-        ))
-        .execute(connection)?;
-    Ok(())
 }
 
 #[cfg(test)]

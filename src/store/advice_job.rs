@@ -8,7 +8,9 @@ use std::{collections::HashMap, time::Duration};
 use diesel::prelude::*;
 
 use super::{
-    Error, Reader, Store, breach,
+    Error, Reader, Store,
+    backend::{Connection, each},
+    breach,
     column::{count, known, ordinal, text, time},
     execution::ExecutionKey,
     recommendation,
@@ -68,8 +70,7 @@ impl AdviceCounts {
     }
 }
 
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = advice_jobs)]
+#[derive(Queryable)]
 struct Row {
     server_id: i64,
     id: i64,
@@ -91,22 +92,36 @@ impl Store {
             .and(advice_jobs::locked_until_us.le(now_us));
         let lease_us = i64::try_from(ADVICE_LEASE.as_micros()).expect("ten minutes");
         let mut writer = self.connections.writer()?;
-        writer.immediate_transaction(|connection| {
-            let row: Option<Row> = advice_jobs::table
+        writer.write(|connection| {
+            let longest = advice_jobs::table
                 .filter(waiting.or(abandoned.assume_not_null()))
                 .order((advice_jobs::run_after_us, advice_jobs::id))
-                .select(Row::as_select())
-                .first(connection)
-                .optional()?;
+                .select((
+                    advice_jobs::server_id,
+                    advice_jobs::id,
+                    advice_jobs::query_id,
+                    advice_jobs::breach_id,
+                    advice_jobs::execution_id,
+                    advice_jobs::execution_started_at,
+                    advice_jobs::attempts,
+                ));
+            let row: Option<Row> = each!(connection, c => longest.first(c).optional())?;
             let Some(row) = row else { return Ok(None) };
             let attempts = row.attempts + 1;
-            diesel::update(advice_jobs::table.find((row.server_id, row.id)))
-                .set((
-                    advice_jobs::state.eq("running"),
-                    advice_jobs::attempts.eq(attempts),
-                    advice_jobs::locked_until_us.eq(now_us + lease_us),
-                ))
-                .execute(connection)?;
+            // Of two that found it the second finds it claimed.
+            let claim = diesel::update(
+                advice_jobs::table
+                    .find((row.server_id, row.id))
+                    .filter(advice_jobs::attempts.eq(row.attempts)),
+            )
+            .set((
+                advice_jobs::state.eq("running"),
+                advice_jobs::attempts.eq(attempts),
+                advice_jobs::locked_until_us.eq(now_us + lease_us),
+            ));
+            if each!(connection, c => claim.execute(c))? == 0 {
+                return Ok(None);
+            }
             Ok(Some(AdviceJob {
                 server_id: ServerId(row.server_id),
                 id: row.id,
@@ -135,25 +150,25 @@ impl Store {
             AdviceOutcome::Failed { reason } => ("failed", Some(text(reason)), None),
         };
         let mut writer = self.connections.writer()?;
-        writer.immediate_transaction(|connection| {
+        writer.write(|connection| {
             let claimed = advice_jobs::table.find((job.server_id.0, job.id)).filter(
                 advice_jobs::state
                     .eq("running")
                     .and(advice_jobs::attempts.eq(i64::from(job.attempts))),
             );
-            let finished = diesel::update(claimed)
-                .set((
-                    advice_jobs::state.eq(state),
-                    advice_jobs::reason.eq(reason),
-                    advice_jobs::locked_until_us.eq(None::<i64>),
-                    run_after_us.map(|us| advice_jobs::run_after_us.eq(us)),
-                ))
-                .execute(connection)?;
-            if finished == 0 {
+            let finish = diesel::update(claimed).set((
+                advice_jobs::state.eq(state),
+                advice_jobs::reason.eq(reason),
+                advice_jobs::locked_until_us.eq(None::<i64>),
+                run_after_us.map(|us| advice_jobs::run_after_us.eq(us)),
+            ));
+            if each!(connection, c => finish.execute(c))? == 0 {
                 return Err(Error::JobLost { job_id: job.id });
             }
             match outcome {
-                AdviceOutcome::Done(Some(found)) => recommendation::store(connection, found),
+                AdviceOutcome::Done(Some(found)) => {
+                    recommendation::store(connection, std::slice::from_ref(found))
+                }
                 _ => Ok(()),
             }
         })
@@ -163,14 +178,14 @@ impl Store {
 impl Reader<'_> {
     /// How many jobs of each server are in which state; a server without jobs is missing.
     pub fn advice_counts(&mut self) -> Result<HashMap<ServerId, AdviceCounts>, Error> {
-        let rows: Vec<(i64, String, i64)> = advice_jobs::table
+        let counted = advice_jobs::table
             .group_by((advice_jobs::server_id, advice_jobs::state))
             .select((
                 advice_jobs::server_id,
                 advice_jobs::state,
                 diesel::dsl::count_star(),
-            ))
-            .load(self.connection)?;
+            ));
+        let rows: Vec<(i64, String, i64)> = each!(self.connection, c => counted.load(c))?;
         let mut servers: HashMap<ServerId, AdviceCounts> = HashMap::new();
         for (server, state, jobs) in rows {
             let counts = servers.entry(ServerId(server)).or_default();
@@ -190,7 +205,7 @@ impl Reader<'_> {
 
 /// Enqueues a job for the execution that opened the breach, once for all breaches that it opens.
 pub(super) fn enqueue(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     cause: &Breach,
     now_us: i64,
 ) -> Result<(), Error> {
@@ -199,7 +214,7 @@ pub(super) fn enqueue(
         &cause.query_id.0.to_be_bytes(),
         &cause.execution_id.0.to_be_bytes(),
     ]);
-    diesel::insert_into(advice_jobs::table)
+    let job = diesel::insert_into(advice_jobs::table)
         .values((
             advice_jobs::server_id.eq(cause.server_id.0),
             advice_jobs::id.eq(id),
@@ -212,26 +227,24 @@ pub(super) fn enqueue(
             advice_jobs::created_us.eq(now_us),
             advice_jobs::run_after_us.eq(now_us),
         ))
-        .on_conflict_do_nothing()
-        .execute(connection)?;
+        .on_conflict_do_nothing();
+    each!(connection, c => job.execute(c))?;
     Ok(())
 }
 
 /// Removes the jobs of the query that are about the execution.
 pub(super) fn remove(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     execution: ExecutionKey,
     query: QueryId,
 ) -> Result<(), Error> {
-    diesel::delete(
-        advice_jobs::table.filter(
-            advice_jobs::server_id
-                .eq(execution.server_id.0)
-                .and(advice_jobs::query_id.eq(query.0))
-                .and(advice_jobs::execution_id.eq(execution.id.0)),
-        ),
-    )
-    .execute(connection)?;
+    let about_it = advice_jobs::table.filter(
+        advice_jobs::server_id
+            .eq(execution.server_id.0)
+            .and(advice_jobs::query_id.eq(query.0))
+            .and(advice_jobs::execution_id.eq(execution.id.0)),
+    );
+    each!(connection, c => diesel::delete(about_it).execute(c))?;
     Ok(())
 }
 

@@ -3,24 +3,22 @@
 //! An analysis comes in with its findings and replaces the execution's earlier one; analyses go out by query or in pages, findings by
 //! execution. Which rules there are and what they mean is not known here.
 
-#![expect(
-    single_use_lifetimes,
-    reason = "diesel's derives name the lifetime of a row once"
-)]
-
-use std::{borrow::Cow, collections::HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use diesel::prelude::*;
 use jiff::Timestamp;
 
 use super::{
     Error, Reader,
+    backend::Connection,
     column::{known, ordinal, severity, severity_rank, text, time},
-    execution::{ExecutionKey, push_servers, push_window},
+    execution::{ExecutionKey, one_server, push_window},
+    insert::Insert,
     plan,
-    query::{KEYS, QueryKey, keys_json},
+    query::{self, QueryKey},
     schema::{analyses, findings},
     sql::{Sql, grouped},
+    top::Rows,
 };
 use crate::model::{
     execution::ExecutionId,
@@ -44,8 +42,8 @@ pub struct AnalysisPage {
     pub after: Option<ExecutionKey>,
 }
 
-#[derive(Insertable, QueryableByName)]
-#[diesel(table_name = analyses, treat_none_as_default_value = false)]
+#[derive(QueryableByName)]
+#[diesel(table_name = analyses)]
 struct Row {
     server_id: i64,
     started_at: i64,
@@ -56,19 +54,18 @@ struct Row {
     severity: Option<i64>,
 }
 
-#[derive(Insertable, QueryableByName)]
-#[diesel(table_name = findings, treat_none_as_default_value = false)]
-struct FindingRow<'a> {
+#[derive(QueryableByName)]
+#[diesel(table_name = findings)]
+struct FindingRow {
     server_id: i64,
     started_at: i64,
     execution_id: i64,
-    ordinal: i64,
-    rule: Cow<'a, str>,
+    rule: String,
     severity: i64,
     plan_ordinal: i64,
-    node_path: Option<Cow<'a, str>>,
-    message: Cow<'a, str>,
-    not_decidable: Option<Cow<'a, str>>,
+    node_path: Option<String>,
+    message: String,
+    not_decidable: Option<String>,
 }
 
 fn analysis(row: &Row) -> Result<Analysis, Error> {
@@ -87,14 +84,14 @@ fn analysis(row: &Row) -> Result<Analysis, Error> {
     })
 }
 
-fn finding(row: FindingRow<'static>) -> Result<(ExecutionKey, Finding), Error> {
+fn finding(row: FindingRow) -> Result<(ExecutionKey, Finding), Error> {
     let finding = Finding {
         rule: known(Rule::from_name(&row.rule), "findings.rule", &row.rule)?,
         severity: severity("findings.severity", row.severity)?,
         plan_ordinal: ordinal("findings.plan_ordinal", row.plan_ordinal)?,
-        node_path: row.node_path.map(Cow::into_owned),
-        message: row.message.into_owned(),
-        not_decidable: row.not_decidable.map(Cow::into_owned),
+        node_path: row.node_path,
+        message: row.message,
+        not_decidable: row.not_decidable,
     };
     let key = ExecutionKey {
         started_at: time("findings.started_at", row.started_at)?,
@@ -107,24 +104,17 @@ fn finding(row: FindingRow<'static>) -> Result<(ExecutionKey, Finding), Error> {
 impl Reader<'_> {
     /// One page of analyses, newest execution first, without their findings.
     pub fn analyses(&mut self, page: &AnalysisPage) -> Result<Vec<Analysis>, Error> {
-        let mut sql = Sql::new(
-            "SELECT a.* \
-             FROM servers s \
-             CROSS JOIN analyses a \
-             WHERE a.server_id = s.id AND (a.started_at, a.execution_id) IN ( \
-               SELECT x.started_at, x.execution_id FROM analyses x WHERE x.server_id = s.id",
-            [],
-        );
+        let mut filter = Sql::new("", []);
         if let Some((_, query)) = page.query {
-            sql.push(" AND x.query_id = ?", [query.0.into()]);
+            filter.push(" AND x.query_id = ?", [query.0.into()]);
         }
         if let Some(least) = page.min_severity {
-            sql.push(" AND x.severity >= ?", [severity_rank(least).into()]);
+            filter.push(" AND x.severity >= ?", [severity_rank(least).into()]);
         }
-        push_window(&mut sql, page.since, page.until);
+        push_window(&mut filter, page.since, page.until);
         if let Some(after) = page.after {
             let started_at = after.started_at.as_microsecond();
-            sql.push(
+            filter.push(
                 " AND x.started_at <= ? AND (x.started_at, x.server_id, x.execution_id) < (?, ?, ?)",
                 [
                     started_at.into(),
@@ -134,13 +124,19 @@ impl Reader<'_> {
                 ],
             );
         }
-        sql.push(
-            " ORDER BY x.started_at DESC, x.execution_id DESC LIMIT ?)",
-            [i64::from(page.limit).into()],
+        let rows = Rows {
+            table: "analyses",
+            key: &["started_at", "execution_id"],
+            filter,
+            order_by: "x.started_at DESC, x.execution_id DESC",
+            limit: page.limit,
+        };
+        let mut sql = rows.of_servers(
+            self.connection.dialect(),
+            one_server(page.server, page.query),
         );
-        push_servers(&mut sql, page.server, page.query);
         sql.push(
-            " ORDER BY a.started_at DESC, a.server_id DESC, a.execution_id DESC LIMIT ?",
+            "SELECT * FROM t ORDER BY started_at DESC, server_id DESC, execution_id DESC LIMIT ?",
             [i64::from(page.limit).into()],
         );
         let rows: Vec<Row> = sql.load(self.connection)?;
@@ -174,23 +170,23 @@ impl Reader<'_> {
         until: Option<Timestamp>,
         limit: u32,
     ) -> Result<HashMap<QueryKey, Vec<Analysis>>, Error> {
-        let json = keys_json(keys);
-        let mut sql = Sql::new("WITH ", []);
-        sql.push(KEYS, [json.as_str().into()]);
-        sql.push(
-            "SELECT a.* \
-             FROM wanted w \
-             CROSS JOIN analyses a \
-             WHERE a.server_id = w.server_id AND (a.started_at, a.execution_id) IN ( \
-               SELECT x.started_at, x.execution_id FROM analyses x \
-               WHERE x.server_id = w.server_id AND x.query_id = w.query_id",
-            [],
+        let mut filter = Sql::new("", []);
+        push_window(&mut filter, since, until);
+        let rows = Rows {
+            table: "analyses",
+            key: &["started_at", "execution_id"],
+            filter,
+            order_by: "x.execution_time_ms DESC NULLS LAST, x.started_at DESC, x.execution_id DESC",
+            limit,
+        };
+        let mut sql = rows.of_keys(
+            self.connection.dialect(),
+            ["server_id", "query_id"],
+            &query::key_numbers(keys),
         );
-        push_window(&mut sql, since, until);
         sql.push(
-            " ORDER BY x.execution_time_ms DESC, x.started_at DESC, x.execution_id DESC LIMIT ?) \
-             ORDER BY a.execution_time_ms DESC, a.started_at DESC, a.execution_id DESC",
-            [i64::from(limit).into()],
+            "SELECT * FROM t ORDER BY execution_time_ms DESC NULLS LAST, started_at DESC, execution_id DESC",
+            [],
         );
         let rows: Vec<Row> = sql.load(self.connection)?;
         let rows = rows.iter().map(|row| {
@@ -205,65 +201,86 @@ impl Reader<'_> {
         &mut self,
         executions: &[ExecutionKey],
     ) -> Result<HashMap<ExecutionKey, Vec<Finding>>, Error> {
-        let json = plan::keys_json(executions);
-        let mut sql = Sql::new(plan::KEYS, [json.as_str().into()]);
+        let mut sql = plan::wanted(executions);
         sql.push(
-            "SELECT f.* FROM wanted JOIN findings f USING (server_id, started_at, execution_id) ORDER BY f.ordinal",
+            "SELECT f.* FROM wanted JOIN findings f USING (server_id, started_at, execution_id) WHERE true",
             [],
         );
-        let rows: Vec<FindingRow<'static>> = sql.load(self.connection)?;
+        plan::push_places(&mut sql, "f", executions);
+        sql.push(" ORDER BY f.ordinal", []);
+        let rows: Vec<FindingRow> = sql.load(self.connection)?;
         grouped(executions, rows.into_iter().map(finding))
     }
 }
 
-/// Stores the analysis in place of an earlier one of the same execution.
-pub(super) fn replace(connection: &mut SqliteConnection, analysis: &Analysis) -> Result<(), Error> {
-    let key = ExecutionKey::of_analysis(analysis);
-    let row = Row {
-        server_id: analysis.server_id.0,
-        started_at: analysis.started_at.as_microsecond(),
-        execution_id: analysis.execution_id.0,
-        query_id: analysis.query_id.0,
-        execution_time_ms: analysis.execution_time_ms,
-        seq_scan_detected: analysis.seq_scan_detected,
-        severity: analysis.severity.map(severity_rank),
-    };
-    diesel::replace_into(analyses::table)
-        .values(&row)
-        .execute(connection)?;
-    delete_findings(connection, key)?;
-    for (ordinal, finding) in (0i64..).zip(&analysis.findings) {
-        diesel::insert_into(findings::table)
-            .values(&FindingRow {
-                server_id: row.server_id,
-                started_at: row.started_at,
-                execution_id: row.execution_id,
-                ordinal,
-                rule: Cow::Borrowed(finding.rule.as_str()),
-                severity: severity_rank(finding.severity),
-                plan_ordinal: finding.plan_ordinal.into(),
-                node_path: finding.node_path.as_deref().map(Cow::Borrowed),
-                message: text(&finding.message),
-                not_decidable: finding.not_decidable.as_deref().map(Cow::Borrowed),
+/// Stores analyses of one server in place of earlier ones of the same executions.
+pub(super) fn replace(connection: &mut Connection, analyses: &[Analysis]) -> Result<(), Error> {
+    // Of one that is sent more than once, the last.
+    let latest: BTreeMap<ExecutionKey, &Analysis> = analyses
+        .iter()
+        .map(|analysis| (ExecutionKey::of_analysis(analysis), analysis))
+        .collect();
+    Insert::new(
+        "analyses (server_id, started_at, execution_id, query_id, execution_time_ms, seq_scan_detected, severity)",
+        latest.values().map(|analysis| {
+            [
+                analysis.server_id.0.into(),
+                analysis.started_at.as_microsecond().into(),
+                analysis.execution_id.0.into(),
+                analysis.query_id.0.into(),
+                analysis.execution_time_ms.into(),
+                analysis.seq_scan_detected.into(),
+                analysis.severity.map(severity_rank).into(),
+            ]
+        }),
+        "ON CONFLICT (server_id, started_at, execution_id) DO UPDATE \
+         SET query_id = excluded.query_id, execution_time_ms = excluded.execution_time_ms, \
+             seq_scan_detected = excluded.seq_scan_detected, severity = excluded.severity",
+    )
+    .execute(connection)?;
+    let keys: Vec<ExecutionKey> = latest.keys().copied().collect();
+    delete_findings(connection, &keys)?;
+    Insert::new(
+        "findings (server_id, started_at, execution_id, ordinal, rule, severity, plan_ordinal, node_path, message, not_decidable)",
+        latest.iter().flat_map(|(key, analysis)| {
+            let numbered = (0i64..).zip(&analysis.findings);
+            numbered.map(|(ordinal, finding)| {
+                [
+                    key.server_id.0.into(),
+                    key.started_at.as_microsecond().into(),
+                    key.id.0.into(),
+                    ordinal.into(),
+                    finding.rule.as_str().into(),
+                    severity_rank(finding.severity).into(),
+                    i64::from(finding.plan_ordinal).into(),
+                    finding.node_path.as_deref().into(),
+                    text(&finding.message).into(),
+                    finding.not_decidable.as_deref().into(),
+                ]
             })
-            .execute(connection)?;
-    }
+        }),
+        "",
+    )
+    .execute(connection)?;
     Ok(())
 }
 
+/// Deletes the findings of executions of one server.
 pub(super) fn delete_findings(
-    connection: &mut SqliteConnection,
-    key: ExecutionKey,
+    connection: &mut Connection,
+    keys: &[ExecutionKey],
 ) -> Result<(), Error> {
-    diesel::delete(
-        findings::table.filter(
-            findings::server_id
-                .eq(key.server_id.0)
-                .and(findings::started_at.eq(key.started_at.as_microsecond()))
-                .and(findings::execution_id.eq(key.id.0)),
-        ),
-    )
-    .execute(connection)?;
+    let Some(key) = keys.first() else {
+        return Ok(());
+    };
+    let mut sql = plan::wanted(keys);
+    sql.push(
+        "DELETE FROM findings WHERE server_id = ? \
+         AND (started_at, execution_id) IN (SELECT w.started_at, w.execution_id FROM wanted w)",
+        [key.server_id.0.into()],
+    );
+    plan::push_places(&mut sql, "findings", keys);
+    sql.execute(connection)?;
     Ok(())
 }
 

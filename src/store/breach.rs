@@ -8,11 +8,12 @@ use diesel::prelude::*;
 
 use super::{
     Error, Reader,
+    backend::{Connection, each},
     column::{known, severity, severity_rank, text, time},
     execution::ExecutionKey,
-    query::{KEYS, QueryKey, keys_json},
+    query::{self, QueryKey},
     schema::breaches,
-    sql::{Sql, grouped},
+    sql::{Sql, grouped, servers_of},
 };
 use crate::model::{
     breach::{Breach, BreachKind},
@@ -54,13 +55,13 @@ impl Reader<'_> {
         &mut self,
         keys: &[QueryKey],
     ) -> Result<HashMap<QueryKey, Vec<Breach>>, Error> {
-        let json = keys_json(keys);
+        let servers = keys.iter().map(|(server, _)| *server);
         let mut sql = Sql::new("WITH ", []);
-        sql.push(KEYS, [json.as_str().into()]);
+        sql.push(query::WANTED, [query::wanted(keys)]);
         sql.push(
             "SELECT b.* FROM wanted JOIN breaches b USING (server_id, query_id) \
-             WHERE b.closed_at IS NULL ORDER BY b.opened_at DESC, b.id",
-            [],
+             WHERE ? AND b.closed_at IS NULL ORDER BY b.opened_at DESC, b.id",
+            [servers_of("b", servers)],
         );
         let rows: Vec<Row> = sql.load(self.connection)?;
         let rows = rows.into_iter().map(|row| {
@@ -82,8 +83,8 @@ pub(super) fn id(breach: &Breach) -> i64 {
 }
 
 /// Opens the breach unless the query has one of that kind open. True if it was opened.
-pub(super) fn open(connection: &mut SqliteConnection, breach: &Breach) -> Result<bool, Error> {
-    let opened = diesel::insert_into(breaches::table)
+pub(super) fn open(connection: &mut Connection, breach: &Breach) -> Result<bool, Error> {
+    let opening = diesel::insert_into(breaches::table)
         .values((
             breaches::server_id.eq(breach.server_id.0),
             breaches::id.eq(id(breach)),
@@ -95,25 +96,22 @@ pub(super) fn open(connection: &mut SqliteConnection, breach: &Breach) -> Result
             breaches::severity.eq(severity_rank(breach.severity)),
             breaches::message.eq(text(&breach.message)),
         ))
-        .on_conflict_do_nothing()
-        .execute(connection)?;
-    Ok(opened > 0)
+        .on_conflict_do_nothing();
+    Ok(each!(connection, c => opening.execute(c))? > 0)
 }
 
 /// Removes the breaches of the query that the execution opened.
 pub(super) fn remove(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     execution: ExecutionKey,
     query: QueryId,
 ) -> Result<(), Error> {
-    diesel::delete(
-        breaches::table.filter(
-            breaches::server_id
-                .eq(execution.server_id.0)
-                .and(breaches::query_id.eq(query.0))
-                .and(breaches::execution_id.eq(execution.id.0)),
-        ),
-    )
-    .execute(connection)?;
+    let opened_by_it = breaches::table.filter(
+        breaches::server_id
+            .eq(execution.server_id.0)
+            .and(breaches::query_id.eq(query.0))
+            .and(breaches::execution_id.eq(execution.id.0)),
+    );
+    each!(connection, c => diesel::delete(opened_by_it).execute(c))?;
     Ok(())
 }

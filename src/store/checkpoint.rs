@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::{
     Error, Store,
+    backend::{Connection, each},
     column::{hash, hash_bytes, known, name_of, named, text},
     schema::{checkpoints, gaps, generations},
 };
@@ -63,7 +64,7 @@ struct CheckpointRow {
 impl Store {
     /// The server's generations with the positions up to which they are stored.
     pub fn generations(&self, id: ServerId) -> Result<Vec<Generation>, Error> {
-        let rows: Vec<(GenerationRow, CheckpointRow)> = generations::table
+        let stored = generations::table
             .inner_join(
                 checkpoints::table.on(checkpoints::server_id
                     .eq(generations::server_id)
@@ -78,8 +79,10 @@ impl Store {
                     checkpoints::anchor_hash,
                     checkpoints::ladder,
                 ),
-            ))
-            .load(&mut *self.connections.reader()?)?;
+            ));
+        let mut connection = self.connections.reader()?;
+        let rows: Vec<(GenerationRow, CheckpointRow)> =
+            each!(&mut *connection, c => stored.load(c))?;
         rows.into_iter().map(generation).collect()
     }
 
@@ -87,7 +90,7 @@ impl Store {
     pub fn note_generation(&self, found: &Generation) -> Result<(), Error> {
         self.connections
             .writer()?
-            .immediate_transaction(|connection| advance(connection, found, found.offset_bytes))
+            .write(|connection| advance(connection, found, found.offset_bytes))
     }
 }
 
@@ -173,64 +176,75 @@ fn ladder(bytes: &[u8]) -> Result<Vec<Anchor>, Error> {
 /// Moves the position of `to` from `from_bytes` to where `to` says, together with everything else that is known of the generation.
 /// A generation that isn't stored yet stands at 0.
 pub(super) fn advance(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     to: &Generation,
     from_bytes: u64,
 ) -> Result<(), Error> {
-    let row = row(to);
-    diesel::insert_into(generations::table)
-        .values(&row)
-        .on_conflict((generations::server_id, generations::id))
-        .do_update()
-        .set(&row)
-        .execute(connection)?;
-    let anchor_hash = hash_bytes(to.anchor.hash);
-    let ladder = ladder_bytes(&to.ladder);
     let key = (to.server_id.0, to.id.0);
-    diesel::insert_into(checkpoints::table)
-        .values((
-            checkpoints::server_id.eq(key.0),
-            checkpoints::generation_id.eq(key.1),
-            checkpoints::offset_bytes.eq(0),
-            checkpoints::anchor_hash.eq(&anchor_hash),
-            checkpoints::ladder.eq(&ladder),
-        ))
-        .on_conflict_do_nothing()
-        .execute(connection)?;
-    let moved = diesel::update(
-        checkpoints::table
-            .find(key)
-            .filter(checkpoints::offset_bytes.eq(from_bytes.cast_signed())),
-    )
-    .set((
-        checkpoints::offset_bytes.eq(to.offset_bytes.cast_signed()),
-        checkpoints::anchor_hash.eq(&anchor_hash),
-        checkpoints::ladder.eq(&ladder),
-    ))
-    .execute(connection)?;
-    if moved == 1 {
-        return Ok(());
+    let stored = match position(connection, key)? {
+        Some(stored) => stored,
+        None => begin(connection, to)?,
+    };
+    if stored.cast_unsigned() != from_bytes {
+        return Err(Error::Fenced {
+            generation: to.id,
+            expected_bytes: from_bytes,
+            stored_bytes: stored.cast_unsigned(),
+        });
     }
-    let stored: i64 = checkpoints::table
+    let generation = diesel::update(generations::table.find(key)).set(row(to));
+    each!(connection, c => generation.execute(c))?;
+    let checkpoint = diesel::update(checkpoints::table.find(key)).set((
+        checkpoints::offset_bytes.eq(to.offset_bytes.cast_signed()),
+        checkpoints::anchor_hash.eq(hash_bytes(to.anchor.hash)),
+        checkpoints::ladder.eq(ladder_bytes(&to.ladder)),
+    ));
+    each!(connection, c => checkpoint.execute(c))?;
+    Ok(())
+}
+
+/// Where the generation stands. On PostgreSQL its row stays locked until the end of the transaction: a position that is read without the lock
+/// may be older than a commit whose outcome isn't known yet.
+fn position(connection: &mut Connection, key: (i64, i64)) -> Result<Option<i64>, Error> {
+    let stored = checkpoints::table
         .find(key)
-        .select(checkpoints::offset_bytes)
-        .first(connection)?;
-    Err(Error::Fenced {
-        generation: to.id,
-        expected_bytes: from_bytes,
-        stored_bytes: stored.cast_unsigned(),
+        .select(checkpoints::offset_bytes);
+    Ok(match connection {
+        Connection::Sqlite(c) => stored.first(c).optional()?,
+        Connection::Postgres(c) => stored.for_update().first(c).optional()?,
     })
+}
+
+/// Makes the rows of a generation that isn't stored yet.
+fn begin(connection: &mut Connection, generation: &Generation) -> Result<i64, Error> {
+    let row = row(generation);
+    let generation_row = diesel::insert_into(generations::table)
+        .values(&row)
+        .on_conflict_do_nothing();
+    each!(connection, c => generation_row.execute(c))?;
+    let checkpoint = diesel::insert_into(checkpoints::table)
+        .values((
+            checkpoints::server_id.eq(generation.server_id.0),
+            checkpoints::generation_id.eq(generation.id.0),
+            checkpoints::offset_bytes.eq(0),
+            checkpoints::anchor_hash.eq(hash_bytes(generation.anchor.hash)),
+            checkpoints::ladder.eq(ladder_bytes(&generation.ladder)),
+        ))
+        .on_conflict_do_nothing();
+    each!(connection, c => checkpoint.execute(c))?;
+    let stored = position(connection, (generation.server_id.0, generation.id.0))?;
+    Ok(stored.expect("it has just been made"))
 }
 
 /// Declares bytes lost. A gap that is known already stays as it is.
 pub(super) fn declare_gaps(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     server: ServerId,
     declared: &[Gap],
     now: Timestamp,
 ) -> Result<(), Error> {
     for gap in declared {
-        diesel::insert_into(gaps::table)
+        let gap = diesel::insert_into(gaps::table)
             .values((
                 gaps::server_id.eq(server.0),
                 gaps::generation_id.eq(gap.generation.0),
@@ -239,8 +253,8 @@ pub(super) fn declare_gaps(
                 gaps::reason.eq(name_of(&REASONS, gap.reason)),
                 gaps::detected_at.eq(now.as_microsecond()),
             ))
-            .on_conflict_do_nothing()
-            .execute(connection)?;
+            .on_conflict_do_nothing();
+        each!(connection, c => gap.execute(c))?;
     }
     Ok(())
 }

@@ -1,13 +1,12 @@
-//! The connections of one SQLite file: one that writes, a few that read.
+//! The connections of one store: one that writes, a few that read.
 //!
-//! Knows how the file is created (nobody but its owner may read it) and how a connection is set up, and nothing of what is in the tables.
+//! Hands each out to one thread at a time and replaces those that are of no more use. What is in the tables is not known here.
 
 use std::{
     fmt,
-    fs::{DirBuilder, File, OpenOptions},
+    fs::File,
     io,
     ops::{Deref, DerefMut},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     str::FromStr,
     sync::{
@@ -16,52 +15,61 @@ use std::{
     },
 };
 
-use diesel::{
-    Connection, SqliteConnection,
-    connection::{InstrumentationEvent, SimpleConnection},
+use super::{
+    Error,
+    backend::{
+        Connection,
+        postgres::{self, PostgresUrl},
+        sqlite::Database,
+    },
+    migrations,
 };
-
-use super::{Error, migrations};
 use crate::model::position::ServerId;
 
-/// Address of a store: `sqlite://PATH`, where PATH is taken as it stands.
+/// Address of a store: `sqlite://PATH`, where PATH is taken as it stands, or `postgres://…` as libpq takes it. Shown without passwords.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct StoreUrl(PathBuf);
+pub enum StoreUrl {
+    Sqlite(PathBuf),
+    Postgres(PostgresUrl),
+}
 
 impl StoreUrl {
     /// The store in that file.
     pub fn sqlite(path: &Path) -> Self {
-        Self(path.to_owned())
+        Self::Sqlite(path.to_owned())
     }
 
-    pub(super) fn path(&self) -> &Path {
-        &self.0
-    }
-
-    /// Where the store is, and may have company.
-    pub fn directory(&self) -> &Path {
-        match self.0.parent() {
-            Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
-            Some(parent) => parent,
-            None => &self.0,
+    /// Where the store is, and may have company; `None` for a store that is not a file.
+    pub fn directory(&self) -> Option<&Path> {
+        match self {
+            Self::Postgres(_) => None,
+            Self::Sqlite(path) => Some(match path.parent() {
+                Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+                Some(parent) => parent,
+                None => path,
+            }),
         }
     }
 }
 
 impl fmt::Display for StoreUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sqlite://{}", self.0.display())
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite://{}", path.display()),
+            Self::Postgres(url) => url.fmt(f),
+        }
     }
 }
 
 impl FromStr for StoreUrl {
     type Err = Error;
 
-    /// The error shows the scheme and nothing else of the URL: other schemes carry passwords.
+    /// The error shows the scheme and nothing else of the URL: it may carry a password.
     fn from_str(url: &str) -> Result<Self, Error> {
         match url.split_once("://") {
             Some(("sqlite", "")) | None => Err(Error::NoPath),
-            Some(("sqlite", path)) => Ok(Self(PathBuf::from(path))),
+            Some(("sqlite", path)) => Ok(Self::Sqlite(PathBuf::from(path))),
+            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(url.parse()?)),
             Some((scheme, _)) => Err(Error::UnsupportedScheme {
                 scheme: scheme.to_owned(),
             }),
@@ -72,88 +80,80 @@ impl FromStr for StoreUrl {
 /// As many snapshots can be read at once; more readers wait.
 pub const READERS: usize = 4;
 
-/// For every connection. The first statement makes the others wait for a lock instead of failing.
-const SHARED: &str = "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;";
-/// 64 MB of pages keep the inner nodes of the indexes in memory; a late checkpoint writes a page once for many batches.
-const WRITER: &str = "PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;";
-const READER: &str = "PRAGMA cache_size = -8192; PRAGMA query_only = ON;";
-
 /// Every connection of one store.
 pub(super) struct Connections {
-    path: PathBuf,
+    place: Place,
     writer: Pool,
     readers: Pool,
     statements_read: Arc<AtomicU64>,
 }
 
+/// Where connections are made.
+enum Place {
+    Sqlite(Database),
+    Postgres(PostgresUrl),
+}
+
+impl Place {
+    fn writer(&self) -> Result<Connection, Error> {
+        Ok(match self {
+            Self::Sqlite(database) => Connection::Sqlite(database.writer()?),
+            Self::Postgres(url) => Connection::Postgres(postgres::writer(url)?),
+        })
+    }
+
+    fn reader(&self) -> Result<Connection, Error> {
+        Ok(match self {
+            Self::Sqlite(database) => Connection::Sqlite(database.reader()?),
+            Self::Postgres(url) => Connection::Postgres(postgres::reader(url)?),
+        })
+    }
+}
+
 impl Connections {
-    pub(super) fn open(path: &Path) -> Result<Self, Error> {
-        let create = |source| Error::Create {
-            path: path.to_owned(),
-            source,
-        };
-        // An absolute path cannot be taken for one of SQLite's special names.
-        let path = std::path::absolute(path).map_err(create)?;
-        let folder = path.parent().unwrap_or(Path::new("/"));
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(folder)
-            .map_err(create)?;
-        // Two processes cannot turn a new file into a WAL database at once: SQLite gives up on one of them without waiting.
-        let folder = File::open(folder).map_err(create)?;
-        folder.lock().map_err(create)?;
-        // SQLite gives its journal and shared memory the mode of the database file. A file that exists must not be opened here: closing it
-        // would drop the locks that SQLite holds on it in this process.
-        match OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(&path)
-        {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-                return Err(create(error));
+    /// Creates what is missing of the store and brings its schema up to date.
+    pub(super) fn open(url: &StoreUrl) -> Result<Self, Error> {
+        let place = match url {
+            StoreUrl::Sqlite(path) => Place::Sqlite(Database::create(path, |database| {
+                let store = path.display().to_string();
+                migrations::run(&store, &mut Connection::Sqlite(database.writer()?))
+            })?),
+            StoreUrl::Postgres(server) => {
+                let mut connection = Connection::Postgres(postgres::writer(server)?);
+                migrations::run(&server.to_string(), &mut connection)?;
+                Place::Postgres(server.clone())
             }
-            _ => {}
-        }
-        let connections = Self {
-            path,
+        };
+        Ok(Self {
+            place,
             writer: Pool::of(1),
             readers: Pool::of(READERS),
             statements_read: Arc::default(),
-        };
-        migrations::run(&connections.path, &mut *connections.writer()?)?;
-        Ok(connections)
+        })
     }
 
     /// The connection that writes; waits while another thread has it.
     pub(super) fn writer(&self) -> Result<Taken<'_>, Error> {
-        self.writer.take(|| connect(&self.path, WRITER))
+        self.writer.take(|| self.place.writer())
     }
 
     pub(super) fn reader(&self) -> Result<Taken<'_>, Error> {
         self.readers.take(|| {
-            let mut connection = connect(&self.path, READER)?;
+            let mut connection = self.place.reader()?;
             let statements = Arc::clone(&self.statements_read);
-            connection.set_instrumentation(move |event: InstrumentationEvent<'_>| {
-                if let InstrumentationEvent::StartQuery { .. } = event {
-                    statements.fetch_add(1, Ordering::Relaxed);
-                }
+            connection.listen(move |_| {
+                statements.fetch_add(1, Ordering::Relaxed);
             });
             Ok(connection)
         })
     }
 
-    /// A file beside the store that stands for one server's ingest; locked by whoever writes it.
+    /// A file that stands for one server's ingest; locked by whoever writes it.
     pub(super) fn ingest_lock(&self, server: ServerId) -> Result<File, io::Error> {
-        let mut path = self.path.clone().into_os_string();
-        path.push(format!("-ingest-{:016x}", server.0));
-        OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
+        match &self.place {
+            Place::Sqlite(database) => database.ingest_lock(server),
+            Place::Postgres(_) => Err(io::Error::other("not there yet")),
+        }
     }
 
     pub(super) fn statements_read(&self) -> u64 {
@@ -161,29 +161,10 @@ impl Connections {
     }
 }
 
-fn connect(path: &Path, settings: &str) -> Result<SqliteConnection, Error> {
-    let name = path.to_str().ok_or_else(|| Error::Create {
-        path: path.to_owned(),
-        source: io::Error::other("the path is not UTF-8"),
-    })?;
-    let mut connection = SqliteConnection::establish(name).map_err(|source| Error::Open {
-        path: path.to_owned(),
-        source,
-    })?;
-    connection
-        .batch_execute(SHARED)
-        .and_then(|()| connection.batch_execute(settings))
-        .map_err(|source| Error::Setup {
-            path: path.to_owned(),
-            source: Box::new(source),
-        })?;
-    Ok(connection)
-}
-
-/// A fixed number of places for connections. An empty place is filled when it is first taken, and again after a panic: the connection that
-/// was in use may have an unfinished transaction, which closing it rolls back.
+/// A fixed number of places for connections. An empty place is filled when it is first taken, and again where the connection
+/// has broken or its user has panicked: it may have an unfinished transaction, which closing it rolls back.
 struct Pool {
-    places: Mutex<Vec<Option<SqliteConnection>>>,
+    places: Mutex<Vec<Option<Connection>>>,
     freed: Condvar,
 }
 
@@ -197,7 +178,7 @@ impl Pool {
 
     fn take(
         &self,
-        connect: impl FnOnce() -> Result<SqliteConnection, Error>,
+        connect: impl FnOnce() -> Result<Connection, Error>,
     ) -> Result<Taken<'_>, Error> {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         let place = loop {
@@ -227,26 +208,30 @@ impl Pool {
 /// A connection in use; its place is free again when this is dropped.
 pub(super) struct Taken<'a> {
     pool: &'a Pool,
-    connection: Option<SqliteConnection>,
+    connection: Option<Connection>,
 }
 
 impl Deref for Taken<'_> {
-    type Target = SqliteConnection;
+    type Target = Connection;
 
-    fn deref(&self) -> &SqliteConnection {
+    fn deref(&self) -> &Connection {
         self.connection.as_ref().expect("filled by Pool::take")
     }
 }
 
 impl DerefMut for Taken<'_> {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
+    fn deref_mut(&mut self) -> &mut Connection {
         self.connection.as_mut().expect("filled by Pool::take")
     }
 }
 
 impl Drop for Taken<'_> {
     fn drop(&mut self) {
-        let connection = self.connection.take().filter(|_| !std::thread::panicking());
+        let connection = self
+            .connection
+            .take()
+            .filter(|_| !std::thread::panicking())
+            .and_then(|mut connection| (!connection.is_broken()).then_some(connection));
         self.pool
             .places
             .lock()
@@ -275,8 +260,12 @@ mod tests {
         let read = url.parse::<StoreUrl>();
         let read = read.map_err(|error| error.to_string());
         assert_eq!(
-            read.as_ref().map(|url| url.0.to_str().unwrap()),
-            expected.map_err(str::to_owned).as_ref().copied(),
+            read.as_ref().map(ToString::to_string),
+            expected
+                .map(|path| format!("sqlite://{path}"))
+                .map_err(str::to_owned)
+                .as_ref()
+                .map(ToString::to_string),
             "{url}"
         );
     }
@@ -301,8 +290,10 @@ mod tests {
             ),
         );
         check(
-            "postgres://me:secret@db/plantail",
-            Err("store URL scheme `postgres` is not supported by this version: use sqlite://PATH"),
+            "mysql://me:secret@db/plantail",
+            Err(
+                "store URL scheme `mysql` is not known: use sqlite://PATH or postgres://HOST/DATABASE",
+            ),
         );
     }
 

@@ -3,17 +3,23 @@
 //! What pairing made comes in, open or closed; pages and the newest executions of a query go out with the texts of their queries. Nothing
 //! here sums: that is `statistics`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use diesel::prelude::*;
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Bool},
+};
 use jiff::Timestamp;
 
 use super::{
     Error, Reader, analysis,
-    execution_row::{JoinedRow, execution, row},
-    query::{KEYS, QueryKey, keys_json},
+    backend::{Connection, each},
+    execution_row::{INTO, JoinedRow, REPLACE_OPEN, execution, row},
+    insert::Insert,
+    query::{self, QueryKey},
     schema::{analyses, executions, plans},
     sql::{Sql, Value, grouped},
+    top::Rows,
 };
 use crate::model::{
     execution::{Execution, ExecutionId},
@@ -66,29 +72,18 @@ pub struct ExecutionPage {
 
 impl Reader<'_> {
     /// One page of executions, newest first.
-    ///
-    /// Each server gives its newest `limit` by its own index, and these are merged: what is read doesn't grow with the store. CROSS JOIN
-    /// keeps SQLite to that order.
     pub fn executions(&mut self, page: &ExecutionPage) -> Result<Vec<Execution>, Error> {
-        let mut sql = Sql::new(
-            "SELECT e.*, q.database_name, q.normalized_sql \
-             FROM servers s \
-             CROSS JOIN executions e \
-             JOIN queries q ON q.server_id = e.server_id AND q.id = e.query_id \
-             WHERE e.server_id = s.id AND (e.started_at, e.id) IN ( \
-               SELECT x.started_at, x.id FROM executions x WHERE x.server_id = s.id",
-            [],
-        );
+        let mut filter = Sql::new("", []);
         if let Some((_, query)) = page.query {
-            sql.push(" AND x.query_id = ?", [query.0.into()]);
+            filter.push(" AND x.query_id = ?", [query.0.into()]);
         }
         if let Some(least) = page.min_duration_ms {
-            sql.push(" AND x.duration_ms >= ?", [least.into()]);
+            filter.push(" AND x.duration_ms >= ?", [least.into()]);
         }
-        push_window(&mut sql, page.since, page.until);
+        push_window(&mut filter, page.since, page.until);
         if let Some(after) = page.after {
             let started_at = after.started_at.as_microsecond();
-            sql.push(
+            filter.push(
                 " AND x.started_at <= ? AND (x.started_at, x.server_id, x.id) < (?, ?, ?)",
                 [
                     started_at.into(),
@@ -98,13 +93,21 @@ impl Reader<'_> {
                 ],
             );
         }
-        sql.push(
-            " ORDER BY x.started_at DESC, x.id DESC LIMIT ?)",
-            [i64::from(page.limit).into()],
+        let rows = Rows {
+            table: "executions",
+            key: &["started_at", "id"],
+            filter,
+            order_by: NEWEST,
+            limit: page.limit,
+        };
+        let mut sql = rows.of_servers(
+            self.connection.dialect(),
+            one_server(page.server, page.query),
         );
-        push_servers(&mut sql, page.server, page.query);
         sql.push(
-            " ORDER BY e.started_at DESC, e.server_id DESC, e.id DESC LIMIT ?",
+            "SELECT t.*, q.database_name, q.normalized_sql \
+               FROM t JOIN queries q ON q.server_id = t.server_id AND q.id = t.query_id \
+              ORDER BY t.started_at DESC, t.server_id DESC, t.id DESC LIMIT ?",
             [i64::from(page.limit).into()],
         );
         let rows: Vec<JoinedRow> = sql.load(self.connection)?;
@@ -149,20 +152,25 @@ impl Reader<'_> {
         keys: &[QueryKey],
         limit: u32,
     ) -> Result<HashMap<QueryKey, Vec<Execution>>, Error> {
-        let json = keys_json(keys);
-        let mut sql = Sql::new("WITH ", []);
-        sql.push(KEYS, [json.as_str().into()]);
+        let mut filter = Sql::new("", []);
+        push_window(&mut filter, None, None);
+        let rows = Rows {
+            table: "executions",
+            key: &["started_at", "id"],
+            filter,
+            order_by: NEWEST,
+            limit,
+        };
+        let mut sql = rows.of_keys(
+            self.connection.dialect(),
+            ["server_id", "query_id"],
+            &query::key_numbers(keys),
+        );
         sql.push(
-            "SELECT e.*, q.database_name, q.normalized_sql \
-             FROM wanted w \
-             JOIN queries q ON q.server_id = w.server_id AND q.id = w.query_id \
-             CROSS JOIN executions e \
-             WHERE e.server_id = w.server_id AND (e.started_at, e.id) IN ( \
-               SELECT x.started_at, x.id FROM executions x \
-               WHERE x.server_id = w.server_id AND x.query_id = w.query_id \
-               ORDER BY x.started_at DESC, x.id DESC LIMIT ?) \
-             ORDER BY e.started_at DESC, e.id DESC",
-            [i64::from(limit).into()],
+            "SELECT t.*, q.database_name, q.normalized_sql \
+               FROM t JOIN queries q ON q.server_id = t.server_id AND q.id = t.query_id \
+              ORDER BY t.started_at DESC, t.id DESC",
+            [],
         );
         let rows: Vec<JoinedRow> = sql.load(self.connection)?;
         let rows = rows.into_iter().map(|row| {
@@ -173,89 +181,98 @@ impl Reader<'_> {
     }
 }
 
-/// Restricts `x.started_at` to [`since`, `until`).
+/// Newest first.
+const NEWEST: &str = "x.started_at DESC, x.id DESC";
+
+/// Restricts `x.started_at` to [`since`, `until`). Both bounds are always there, so that a partitioned table can be looked up by them.
 pub(super) fn push_window(sql: &mut Sql<'_>, since: Option<Timestamp>, until: Option<Timestamp>) {
-    if let Some(since) = since {
-        sql.push(" AND x.started_at >= ?", [since.as_microsecond().into()]);
-    }
-    if let Some(until) = until {
-        sql.push(" AND x.started_at < ?", [until.as_microsecond().into()]);
-    }
+    let since = since.map_or(i64::MIN, Timestamp::as_microsecond);
+    let until = until.map_or(i64::MAX, Timestamp::as_microsecond);
+    sql.push(
+        " AND x.started_at >= ? AND x.started_at < ?",
+        [since.into(), until.into()],
+    );
 }
 
-/// Restricts `s`, the servers, to those that a page asks for.
-pub(super) fn push_servers(sql: &mut Sql<'_>, server: Option<ServerId>, query: Option<QueryKey>) {
-    for server in server.into_iter().chain(query.map(|(server, _)| server)) {
-        sql.push(" AND s.id = ?", [server.0.into()]);
-    }
+/// The server that a page asks for; `None` for all of them.
+pub(super) fn one_server(server: Option<ServerId>, query: Option<QueryKey>) -> Option<i64> {
+    query
+        .map(|(server, _)| server)
+        .or(server)
+        .map(|server| server.0)
 }
 
-/// Stores the execution and says whether it has closed with this: an execution closes once, and what is sent of it afterwards is ignored.
-pub(super) fn store(
-    connection: &mut SqliteConnection,
-    execution: &Execution,
-) -> Result<bool, Error> {
-    let row = row(execution);
-    let inserted = diesel::insert_into(executions::table)
-        .values(&row)
-        .on_conflict_do_nothing()
-        .execute(connection)?;
-    let stored = if inserted > 0 {
-        inserted
-    } else {
-        diesel::update(
-            executions::table
-                .find((row.server_id, row.started_at, row.id))
-                .filter(executions::open.eq(true)),
-        )
-        .set(&row)
-        .execute(connection)?
-    };
-    Ok(stored > 0 && !execution.open)
+#[derive(QueryableByName)]
+struct Stored {
+    #[diesel(sql_type = BigInt)]
+    started_at: i64,
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Bool)]
+    open: bool,
+}
+
+/// Stores executions of one server and gives those that have closed with this: an execution closes once, and what is sent of it afterwards
+/// is ignored.
+pub(super) fn store<'a>(
+    connection: &mut Connection,
+    executions: &'a [Execution],
+) -> Result<Vec<&'a Execution>, Error> {
+    // Of one that is sent more than once, what it was when it closed, else the last.
+    let mut latest: BTreeMap<(i64, i64), &Execution> = BTreeMap::new();
+    for execution in executions {
+        let key = (execution.started_at.as_microsecond(), execution.id.0);
+        let entry = latest.entry(key).or_insert(execution);
+        if entry.open {
+            *entry = execution;
+        }
+    }
+    let stored: Vec<Stored> =
+        Insert::new(&INTO, latest.values().copied().map(row), &REPLACE_OPEN).load(connection)?;
+    Ok(stored
+        .iter()
+        .filter(|stored| !stored.open)
+        .filter_map(|stored| latest.get(&(stored.started_at, stored.id)).copied())
+        .collect())
 }
 
 /// Deletes an open execution with its plans, analysis and findings, and gives its query. A closed one is in the statistics and stays.
 pub(super) fn withdraw(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     key: ExecutionKey,
 ) -> Result<Option<QueryId>, Error> {
     let (server, started_at, id) = (key.server_id.0, key.started_at.as_microsecond(), key.id.0);
-    let query: Option<i64> = diesel::delete(
-        executions::table
-            .find((server, started_at, id))
-            .filter(executions::open.eq(true)),
-    )
-    .returning(executions::query_id)
-    .get_result(connection)
-    .optional()?;
+    let open = executions::table
+        .find((server, started_at, id))
+        .filter(executions::open.eq(true));
+    let withdrawn = diesel::delete(open).returning(executions::query_id);
+    let query: Option<i64> = each!(connection, c => withdrawn.get_result(c).optional())?;
     if query.is_some() {
-        diesel::delete(
-            plans::table.filter(
-                plans::server_id
-                    .eq(server)
-                    .and(plans::started_at.eq(started_at))
-                    .and(plans::execution_id.eq(id)),
-            ),
-        )
-        .execute(connection)?;
-        diesel::delete(analyses::table.find((server, started_at, id))).execute(connection)?;
-        analysis::delete_findings(connection, key)?;
+        let of_it = plans::table.filter(
+            plans::server_id
+                .eq(server)
+                .and(plans::started_at.eq(started_at))
+                .and(plans::execution_id.eq(id)),
+        );
+        each!(connection, c => diesel::delete(of_it).execute(c))?;
+        let of_it = analyses::table.find((server, started_at, id));
+        each!(connection, c => diesel::delete(of_it).execute(c))?;
+        analysis::delete_findings(connection, &[key])?;
     }
     Ok(query.map(QueryId))
 }
 
 /// Whether the execution is stored as one of that query.
 pub(super) fn exists(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     key: ExecutionKey,
     query: QueryId,
 ) -> Result<bool, Error> {
-    let found: Option<i64> = executions::table
+    let found = executions::table
         .find((key.server_id.0, key.started_at.as_microsecond(), key.id.0))
         .filter(executions::query_id.eq(query.0))
-        .select(executions::id)
-        .first(connection)
-        .optional()?;
+        .select(executions::id);
+    let found: Option<i64> = each!(connection, c => found.first(c).optional())?;
     Ok(found.is_some())
 }
 

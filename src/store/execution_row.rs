@@ -3,12 +3,7 @@
 //! An execution comes in and its row goes out, and back with the text of its query. What is stored and doesn't belong there is an error that
 //! names the column.
 
-#![expect(
-    single_use_lifetimes,
-    reason = "diesel's derives name the lifetime of a row once"
-)]
-
-use std::borrow::Cow;
+use std::sync::LazyLock;
 
 use diesel::{prelude::*, sql_types::Text};
 
@@ -16,6 +11,7 @@ use super::{
     Error,
     column::{known, name_of, named, optional_text, ordinal, text, time},
     schema::executions,
+    sql::Value,
 };
 use crate::model::{
     execution::{CallSite, DurationSource, Execution, ExecutionId, ExecutionKind, LoggedText},
@@ -38,112 +34,147 @@ const DURATION_SOURCES: [(DurationSource, &str); 3] = [
     (DurationSource::Elapsed, "elapsed"),
 ];
 
-#[derive(Insertable, AsChangeset, QueryableByName)]
-#[diesel(
-    table_name = executions,
-    primary_key(server_id, started_at, id),
-    treat_none_as_default_value = false,
-    treat_none_as_null = true
-)]
-pub(super) struct Row<'a> {
-    pub(super) server_id: i64,
-    pub(super) started_at: i64,
-    pub(super) id: i64,
+const COLUMNS: [&str; 31] = [
+    "server_id",
+    "started_at",
+    "id",
+    "query_id",
+    "generation_id",
+    "offset_bytes",
+    "kind",
+    "user_name",
+    "application_name",
+    "process_id",
+    "session_id",
+    "duration_ms",
+    "duration_source",
+    "parse_ms",
+    "bind_ms",
+    "rows",
+    "sql_state",
+    "failed",
+    "parent_id",
+    "server_query_id",
+    "plan_count",
+    "open",
+    "time_assumed",
+    "call_function",
+    "call_line",
+    "call_depth",
+    "nested_count",
+    "weight",
+    "tags",
+    "statement",
+    "parameters",
+];
+
+/// The table with its columns, in the order of [`row`].
+pub(super) static INTO: LazyLock<String> =
+    LazyLock::new(|| format!("executions ({})", COLUMNS.join(", ")));
+
+/// What becomes of a row that is there: it is replaced while it is open. Gives the rows that were inserted or replaced.
+pub(super) static REPLACE_OPEN: LazyLock<String> = LazyLock::new(|| {
+    let set = COLUMNS.map(|column| format!("{column} = excluded.{column}"));
+    format!(
+        "ON CONFLICT (server_id, started_at, id) DO UPDATE SET {} WHERE executions.open RETURNING started_at, id, open",
+        set.get(KEY_COLUMNS..).unwrap_or_default().join(", ")
+    )
+});
+
+/// The first of [`COLUMNS`] are the key, which a replaced row keeps.
+const KEY_COLUMNS: usize = 3;
+
+#[derive(QueryableByName)]
+#[diesel(table_name = executions)]
+struct Row {
+    server_id: i64,
+    started_at: i64,
+    id: i64,
     query_id: i64,
     generation_id: i64,
     offset_bytes: i64,
-    kind: Cow<'a, str>,
-    user_name: Option<Cow<'a, str>>,
-    application_name: Option<Cow<'a, str>>,
-    process_id: Option<i32>,
-    session_id: Option<Cow<'a, str>>,
+    kind: String,
+    user_name: Option<String>,
+    application_name: Option<String>,
+    process_id: Option<i64>,
+    session_id: Option<String>,
     duration_ms: Option<f64>,
-    duration_source: Option<Cow<'a, str>>,
+    duration_source: Option<String>,
     parse_ms: Option<f64>,
     bind_ms: Option<f64>,
     rows: Option<f64>,
-    sql_state: Option<Cow<'a, str>>,
+    sql_state: Option<String>,
     failed: bool,
     parent_id: Option<i64>,
     server_query_id: Option<i64>,
     plan_count: i64,
     open: bool,
     time_assumed: bool,
-    call_function: Option<Cow<'a, str>>,
+    call_function: Option<String>,
     call_line: Option<i64>,
     call_depth: Option<i64>,
     nested_count: i64,
     weight: Option<f64>,
     tags: Option<String>,
-    statement: Option<Cow<'a, str>>,
-    parameters: Option<Cow<'a, str>>,
+    statement: Option<String>,
+    parameters: Option<String>,
 }
 
 /// A row with the text of its query.
 #[derive(QueryableByName)]
 pub(super) struct JoinedRow {
     #[diesel(embed)]
-    execution: Row<'static>,
+    execution: Row,
     #[diesel(sql_type = Text)]
     database_name: String,
     #[diesel(sql_type = Text)]
     normalized_sql: String,
 }
 
-pub(super) fn row(execution: &Execution) -> Row<'_> {
-    Row {
-        server_id: execution.server_id.0,
-        started_at: execution.started_at.as_microsecond(),
-        id: execution.id.0,
-        query_id: execution.query.id.0,
-        generation_id: execution.position.generation.0,
-        offset_bytes: execution.position.offset_bytes.cast_signed(),
-        kind: Cow::Borrowed(name_of(&KINDS, execution.kind)),
-        user_name: optional_text(execution.user_name.as_ref()),
-        application_name: optional_text(execution.application_name.as_ref()),
-        process_id: execution.process_id,
-        session_id: optional_text(execution.session_id.as_ref()),
-        duration_ms: execution.duration_ms,
-        duration_source: execution
-            .duration_source
-            .map(|source| Cow::Borrowed(name_of(&DURATION_SOURCES, source))),
-        parse_ms: execution.parse_ms,
-        bind_ms: execution.bind_ms,
-        rows: execution.rows,
-        sql_state: execution.sql_state.as_ref().map(|code| text(code.as_str())),
-        failed: execution.failed,
-        parent_id: execution.parent_id.map(|parent| parent.0),
-        server_query_id: execution.server_query_id,
-        plan_count: execution.plan_count.into(),
-        open: execution.open,
-        time_assumed: execution.time_assumed,
-        call_function: optional_text(
-            execution
-                .call_site
-                .as_ref()
-                .and_then(|site| site.function.as_ref()),
-        ),
-        call_line: execution
-            .call_site
+/// The values of [`COLUMNS`].
+pub(super) fn row(execution: &Execution) -> [Value<'_>; COLUMNS.len()] {
+    let site = execution.call_site.as_ref();
+    let logged = execution.logged.as_ref();
+    let source = |source| name_of(&DURATION_SOURCES, source);
+    [
+        execution.server_id.0.into(),
+        execution.started_at.as_microsecond().into(),
+        execution.id.0.into(),
+        execution.query.id.0.into(),
+        execution.position.generation.0.into(),
+        execution.position.offset_bytes.cast_signed().into(),
+        name_of(&KINDS, execution.kind).into(),
+        optional_text(execution.user_name.as_ref()).into(),
+        optional_text(execution.application_name.as_ref()).into(),
+        execution.process_id.map(i64::from).into(),
+        optional_text(execution.session_id.as_ref()).into(),
+        execution.duration_ms.into(),
+        execution.duration_source.map(source).into(),
+        execution.parse_ms.into(),
+        execution.bind_ms.into(),
+        execution.rows.into(),
+        execution
+            .sql_state
             .as_ref()
-            .and_then(|site| site.line)
-            .map(i64::from),
-        call_depth: execution
-            .call_site
-            .as_ref()
-            .map(|site| i64::from(site.depth)),
-        nested_count: execution.nested_count.into(),
-        weight: execution.weight,
-        tags: tags_json(&execution.tags),
-        statement: execution
-            .logged
-            .as_ref()
-            .map(|logged| text(&logged.statement)),
-        parameters: execution
-            .logged
-            .as_ref()
-            .and_then(|logged| optional_text(logged.parameters.as_ref())),
-    }
+            .map(|code| text(code.as_str()))
+            .into(),
+        execution.failed.into(),
+        execution.parent_id.map(|parent| parent.0).into(),
+        execution.server_query_id.into(),
+        i64::from(execution.plan_count).into(),
+        execution.open.into(),
+        execution.time_assumed.into(),
+        optional_text(site.and_then(|site| site.function.as_ref())).into(),
+        site.and_then(|site| site.line).map(i64::from).into(),
+        site.map(|site| i64::from(site.depth)).into(),
+        i64::from(execution.nested_count).into(),
+        execution.weight.into(),
+        tags_json(&execution.tags).into(),
+        logged.map(|logged| text(&logged.statement)).into(),
+        logged
+            .and_then(|logged| optional_text(logged.parameters.as_ref()))
+            .into(),
+    ]
 }
 
 fn tags_json(tags: &[(String, String)]) -> Option<String> {
@@ -169,10 +200,10 @@ pub(super) fn execution(joined: JoinedRow) -> Result<Execution, Error> {
             offset_bytes: row.offset_bytes.cast_unsigned(),
         },
         kind: named(&KINDS, "executions.kind", &row.kind)?,
-        user_name: row.user_name.map(Cow::into_owned),
-        application_name: row.application_name.map(Cow::into_owned),
-        process_id: row.process_id,
-        session_id: row.session_id.map(Cow::into_owned),
+        user_name: row.user_name,
+        application_name: row.application_name,
+        process_id: row.process_id.and_then(|pid| i32::try_from(pid).ok()),
+        session_id: row.session_id,
         duration_ms: row.duration_ms,
         duration_source: row
             .duration_source
@@ -191,7 +222,7 @@ pub(super) fn execution(joined: JoinedRow) -> Result<Execution, Error> {
             .call_depth
             .map(|depth| -> Result<_, Error> {
                 Ok(CallSite {
-                    function: row.call_function.map(Cow::into_owned),
+                    function: row.call_function,
                     line: row
                         .call_line
                         .map(|line| ordinal("executions.call_line", line))
@@ -206,8 +237,8 @@ pub(super) fn execution(joined: JoinedRow) -> Result<Execution, Error> {
             None => Vec::new(),
         },
         logged: row.statement.map(|statement| LoggedText {
-            statement: statement.into_owned(),
-            parameters: row.parameters.map(Cow::into_owned),
+            statement,
+            parameters: row.parameters,
         }),
         server_query_id: row.server_query_id,
         plan_count: ordinal("executions.plan_count", row.plan_count)?,

@@ -10,7 +10,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use diesel::{connection::InstrumentationEvent, prelude::*};
+use diesel::prelude::*;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
@@ -65,10 +65,10 @@ impl Fixture {
             rows: i64,
         }
         let mut reader = self.store.connections.reader().unwrap();
-        let row: Row = Sql::new(&format!("SELECT count(*) AS rows FROM {from}"), [])
-            .get_result(&mut *reader)
+        let counted: Option<Row> = Sql::new(format!("SELECT count(*) AS rows FROM {from}"), [])
+            .first(&mut reader)
             .unwrap();
-        row.rows
+        counted.unwrap().rows
     }
 
     /// Number of rows of every table.
@@ -108,19 +108,15 @@ impl Fixture {
         let texts = Arc::new(Mutex::new(Vec::new()));
         let mut connection = self.store.connections.reader().unwrap();
         let seen = Arc::clone(&texts);
-        connection.set_instrumentation(move |event: InstrumentationEvent<'_>| {
-            if let InstrumentationEvent::StartQuery { query, .. } = event {
-                seen.lock().unwrap().push(query.to_string());
-            }
-        });
+        connection.listen(move |statement| seen.lock().unwrap().push(statement.to_owned()));
         f(&mut Reader {
             connection: &mut connection,
         })
         .unwrap();
         let texts = std::mem::take(&mut *texts.lock().unwrap());
         let explain = |text: &String| -> Vec<Row> {
-            Sql::new(&format!("EXPLAIN QUERY PLAN {text}"), [])
-                .load(&mut *connection)
+            Sql::new(format!("EXPLAIN QUERY PLAN {text}"), [])
+                .load(&mut connection)
                 .unwrap()
         };
         let rows = texts.iter().flat_map(explain);

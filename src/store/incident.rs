@@ -11,11 +11,14 @@ use diesel::{
 
 use super::{
     Error, Reader,
+    backend::Connection,
     column::{known, optional_time, time},
     execution::ExecutionKey,
+    insert::Insert,
     plan,
     query::{self, QueryKey},
     sql::{Sql, grouped},
+    top::Rows,
 };
 use crate::model::{
     execution::ExecutionId,
@@ -94,6 +97,9 @@ fn incident(row: &Row) -> Result<Incident, Error> {
     })
 }
 
+/// The primary key without the server.
+const KEY: &[&str] = &["log_time", "generation_id", "offset_bytes"];
+
 impl Reader<'_> {
     /// The newest `limit` incidents of each query, newest first.
     pub fn incidents_of_queries(
@@ -101,17 +107,21 @@ impl Reader<'_> {
         keys: &[QueryKey],
         limit: u32,
     ) -> Result<HashMap<QueryKey, Vec<Incident>>, Error> {
-        let json = query::keys_json(keys);
-        let mut sql = Sql::new("WITH ", []);
-        sql.push(query::KEYS, [json.as_str().into()]);
+        let rows = Rows {
+            table: "incidents",
+            key: KEY,
+            filter: Sql::new("", []),
+            order_by: "x.log_time DESC, x.generation_id DESC, x.offset_bytes DESC",
+            limit,
+        };
+        let mut sql = rows.of_keys(
+            self.connection.dialect(),
+            ["server_id", "query_id"],
+            &query::key_numbers(keys),
+        );
         sql.push(
-            "SELECT i.* FROM wanted w CROSS JOIN incidents i \
-             WHERE i.server_id = w.server_id AND (i.log_time, i.generation_id, i.offset_bytes) IN ( \
-               SELECT x.log_time, x.generation_id, x.offset_bytes FROM incidents x \
-               WHERE x.server_id = w.server_id AND x.query_id = w.query_id \
-               ORDER BY x.log_time DESC, x.generation_id DESC, x.offset_bytes DESC LIMIT ?) \
-             ORDER BY i.log_time DESC, i.generation_id DESC, i.offset_bytes DESC",
-            [i64::from(limit).into()],
+            "SELECT * FROM t ORDER BY log_time DESC, generation_id DESC, offset_bytes DESC",
+            [],
         );
         let rows: Vec<Row> = sql.load(self.connection)?;
         let rows = rows.iter().filter_map(|row| {
@@ -127,16 +137,21 @@ impl Reader<'_> {
         executions: &[ExecutionKey],
         limit: u32,
     ) -> Result<HashMap<ExecutionKey, Vec<Incident>>, Error> {
-        let json = plan::keys_json(executions);
-        let mut sql = Sql::new(plan::KEYS, [json.as_str().into()]);
+        let rows = Rows {
+            table: "incidents",
+            key: KEY,
+            filter: Sql::new("", []),
+            order_by: "x.log_time, x.generation_id, x.offset_bytes",
+            limit,
+        };
+        let mut sql = rows.of_keys(
+            self.connection.dialect(),
+            ["server_id", "started_at", "execution_id"],
+            &plan::key_numbers(executions),
+        );
         sql.push(
-            "SELECT i.* FROM wanted w CROSS JOIN incidents i \
-             WHERE i.server_id = w.server_id AND (i.log_time, i.generation_id, i.offset_bytes) IN ( \
-               SELECT x.log_time, x.generation_id, x.offset_bytes FROM incidents x \
-               WHERE x.server_id = w.server_id AND x.started_at = w.started_at AND x.execution_id = w.execution_id \
-               ORDER BY x.log_time, x.generation_id, x.offset_bytes LIMIT ?) \
-             ORDER BY i.log_time, i.generation_id, i.offset_bytes",
-            [i64::from(limit).into()],
+            "SELECT * FROM t ORDER BY log_time, generation_id, offset_bytes",
+            [],
         );
         let rows: Vec<Row> = sql.load(self.connection)?;
         let rows = rows.iter().filter_map(|row| {
@@ -159,17 +174,13 @@ impl Reader<'_> {
 }
 
 /// Stores new incidents; of one that is stored already nothing is changed.
-pub(super) fn store(
-    connection: &mut SqliteConnection,
-    incidents: &[Incident],
-) -> Result<(), Error> {
-    for incident in incidents {
-        let facts = &incident.facts;
-        let holder_pids = serde_json::to_string(&facts.holder_pids).expect("numbers are JSON");
-        Sql::new(
-            "INSERT INTO incidents (server_id, log_time, generation_id, offset_bytes, kind, query_id, started_at, execution_id, \
-             size_bytes, wait_ms, lock_mode, lock_type, waiting_pid, holder_pids) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
-             ON CONFLICT DO NOTHING",
+pub(super) fn store(connection: &mut Connection, incidents: &[Incident]) -> Result<(), Error> {
+    Insert::new(
+        "incidents (server_id, log_time, generation_id, offset_bytes, kind, query_id, started_at, execution_id, \
+           size_bytes, wait_ms, lock_mode, lock_type, waiting_pid, holder_pids)",
+        incidents.iter().map(|incident| {
+            let facts = &incident.facts;
+            let started_at = incident.execution.map(|(started_at, _)| started_at.as_microsecond());
             [
                 incident.server_id.0.into(),
                 incident.log_time.as_microsecond().into(),
@@ -177,24 +188,25 @@ pub(super) fn store(
                 incident.position.offset_bytes.cast_signed().into(),
                 facts.kind.as_str().into(),
                 incident.query_id.map(|query| query.0).into(),
-                incident.execution.map(|(started_at, _)| started_at.as_microsecond()).into(),
+                started_at.into(),
                 incident.execution.map(|(_, id)| id.0).into(),
                 facts.size_bytes.map(u64::cast_signed).into(),
                 facts.wait_ms.into(),
                 facts.lock_mode.into(),
                 facts.lock_type.into(),
                 facts.waiting_pid.map(i64::from).into(),
-                holder_pids.as_str().into(),
-            ],
-        )
-        .execute(connection)?;
-    }
+                serde_json::to_string(&facts.holder_pids).expect("numbers are JSON").into(),
+            ]
+        }),
+        "ON CONFLICT DO NOTHING",
+    )
+    .execute(connection)?;
     Ok(())
 }
 
 /// Gives stored incidents their executions and queries.
 pub(super) fn attach(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     server: ServerId,
     executions: &[IncidentExecution],
 ) -> Result<(), Error> {

@@ -5,11 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use diesel::SqliteConnection;
 use jiff::Timestamp;
 
 use super::{
-    Error, Store, accounting, advice_job, analysis, breach, checkpoint,
+    Error, Store, accounting, advice_job, analysis,
+    backend::Connection,
+    breach, checkpoint,
     execution::{self, ExecutionKey},
     incident, plan, query, query_cap, recommendation, server, statistics,
 };
@@ -83,12 +84,12 @@ impl Store {
     ) -> Result<Ingested, Error> {
         self.connections
             .writer()?
-            .immediate_transaction(|connection| store(connection, batch, policy))
+            .write(|connection| store(connection, batch, policy))
     }
 }
 
 fn store(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     batch: &Batch,
     policy: &dyn Fn(&QueryHistory) -> Vec<Breach>,
 ) -> Result<Ingested, Error> {
@@ -117,22 +118,12 @@ fn store(
         }
     }
 
-    let mut closed = Vec::new();
-    for execution in &batch.executions {
-        if execution::store(connection, execution)? {
-            closed.push(execution);
-        }
-    }
+    let closed = execution::store(connection, &batch.executions)?;
     statistics::add(connection, batch.server, &closed)?;
     let new_queries = store_queries(connection, batch, &closed)?;
     plan::store(connection, batch.server, &batch.plans, &batch.executions)?;
-    for analysis in &batch.analyses {
-        analysis::replace(connection, analysis)?;
-    }
-    for recommendation in &batch.recommendations {
-        recommendation::store(connection, recommendation)?;
-    }
-
+    analysis::replace(connection, &batch.analyses)?;
+    recommendation::store(connection, &batch.recommendations)?;
     incident::store(connection, &batch.incidents)?;
     incident::attach(connection, batch.server, &batch.incident_executions)?;
 
@@ -153,7 +144,7 @@ fn store(
 
 /// Adds the batch to its queries' rows and gives the number of new ones.
 fn store_queries(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     batch: &Batch,
     closed: &[&Execution],
 ) -> Result<u64, Error> {
@@ -171,17 +162,14 @@ fn store_queries(
             entry.closed.add(execution);
         }
     }
-    let mut new_queries = 0;
-    for seen in seen.values() {
-        new_queries += u64::from(query::add(connection, seen)?);
-    }
-    Ok(new_queries)
+    let seen: Vec<query::Seen<'_>> = seen.into_values().collect();
+    query::add(connection, batch.server, &seen)
 }
 
 /// Removes what only the withdrawn executions bore out and gives the number of queries among it. An execution that was withdrawn and stored
 /// again in this batch keeps everything.
 fn forget_withdrawn(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     withdrawn: &[(ExecutionKey, QueryId)],
 ) -> Result<u64, Error> {
     let mut removed = 0;
@@ -200,7 +188,7 @@ fn forget_withdrawn(
 
 /// Asks the policy about every query with a slow execution and gives the number of breaches that it opened.
 fn judge(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     batch: &Batch,
     server_first_seen: Option<Timestamp>,
     now: Timestamp,
@@ -228,9 +216,12 @@ fn judge(
             })
             .or_insert(long);
     }
+    let first_seen = query::first_seen(connection, batch.server, longest.keys().copied())?;
     let mut opened = 0;
     for (query_id, longest) in longest {
-        let query_first_seen = query::first_seen(connection, (batch.server, query_id))?;
+        let query_first_seen = *first_seen
+            .get(&query_id)
+            .expect("the query of an execution is stored with it");
         let breaches = policy(&QueryHistory {
             server_id: batch.server,
             query_id,
@@ -256,8 +247,6 @@ mod tests {
 
     use std::{cell::RefCell, panic::AssertUnwindSafe};
 
-    use diesel::connection::SimpleConnection;
-
     use super::*;
     use crate::{
         model::{
@@ -270,6 +259,7 @@ mod tests {
         store::{
             AdviceCounts, ServerState, StoredPlan,
             fixture::{self, Fixture, analysis, at, batch, execution, finding, only, plan},
+            sql::Sql,
         },
     };
 
@@ -676,13 +666,11 @@ mod tests {
         let mut first = batch(fixture.server, 0, 10);
         first.executions = vec![execution(fixture.server, "select $1", 0, 5.0)];
         fixture.ingest(&first).unwrap();
-        fixture
-            .store
-            .connections
-            .writer()
-            .unwrap()
-            .batch_execute("DELETE FROM executions")
+        let mut writer = fixture.store.connections.writer().unwrap();
+        Sql::new("DELETE FROM executions", [])
+            .execute(&mut writer)
             .unwrap();
+        drop(writer);
 
         let mut provisional = execution(fixture.server, "select $1", 1, 3.0);
         provisional.open = true;

@@ -2,56 +2,63 @@
 //!
 //! A connection comes in, and a store with the newest schema is what it has afterwards; on an error the store is as it was.
 
-use std::path::Path;
-
 use diesel::{SqliteConnection, migration::MigrationSource, sqlite::Sqlite};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::Error;
+use super::{Error, backend::Connection};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
-/// Brings the schema up to date in one transaction, so that of two processes that start at once the second finds it done.
-pub(super) fn run(path: &Path, connection: &mut SqliteConnection) -> Result<(), Error> {
+/// Brings the schema up to date in one transaction, so that of two processes that start at once the second finds it done. `store` names the
+/// store in errors.
+pub(super) fn run(store: &str, connection: &mut Connection) -> Result<(), Error> {
+    connection.write(|connection| match connection {
+        Connection::Sqlite(c) => run_sqlite(store, c),
+        Connection::Postgres(_) => Ok(()),
+    })
+}
+
+fn run_sqlite(store: &str, connection: &mut SqliteConnection) -> Result<(), Error> {
     let setup = |source| Error::Setup {
-        path: path.to_owned(),
+        store: store.to_owned(),
         source,
     };
-    connection.immediate_transaction(|connection| {
-        let known = MigrationSource::<Sqlite>::migrations(&MIGRATIONS)
-            .map_err(setup)?
-            .iter()
-            .map(|migration| migration.name().version().as_owned())
-            .max();
-        let stored = connection
-            .applied_migrations()
-            .map_err(setup)?
-            .into_iter()
-            .max();
-        match (stored, known) {
-            (Some(stored), Some(known)) if stored > known => Err(Error::Newer {
-                path: path.to_owned(),
-                store_version: stored.to_string(),
-                known_version: known.to_string(),
-            }),
-            _ => {
-                connection
-                    .run_pending_migrations(MIGRATIONS)
-                    .map_err(setup)?;
-                Ok(())
-            }
+    let known = MigrationSource::<Sqlite>::migrations(&MIGRATIONS)
+        .map_err(setup)?
+        .iter()
+        .map(|migration| migration.name().version().as_owned())
+        .max();
+    let stored = connection
+        .applied_migrations()
+        .map_err(setup)?
+        .into_iter()
+        .max();
+    match (stored, known) {
+        (Some(stored), Some(known)) if stored > known => Err(Error::Newer {
+            store: store.to_owned(),
+            store_version: stored.to_string(),
+            known_version: known.to_string(),
+        }),
+        _ => {
+            connection
+                .run_pending_migrations(MIGRATIONS)
+                .map_err(setup)?;
+            Ok(())
         }
-    })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-    use diesel::{Connection, connection::SimpleConnection};
+    use diesel::Connection as _;
 
     use super::*;
-    use crate::store::fixture::{Fixture, open};
+    use crate::store::{
+        fixture::{Fixture, open},
+        sql::Sql,
+    };
 
     #[test]
     fn a_newer_store_is_refused_and_left_as_it_is() {
@@ -61,9 +68,13 @@ mod tests {
             .connections
             .writer()
             .unwrap()
-            .batch_execute(
-                "INSERT INTO __diesel_schema_migrations (version) VALUES ('20991231000000')",
-            )
+            .write(|connection| {
+                Sql::new(
+                    "INSERT INTO __diesel_schema_migrations (version) VALUES ('20991231000000')",
+                    [],
+                )
+                .execute(connection)
+            })
             .unwrap();
         let error = open(&fixture.path).err().unwrap();
         let known = MigrationSource::<Sqlite>::migrations(&MIGRATIONS).unwrap();
@@ -88,9 +99,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plantail.db");
         let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
-        run(&path, &mut connection).unwrap();
+        run_sqlite("it", &mut connection).unwrap();
         connection.revert_all_migrations(MIGRATIONS).unwrap();
-        run(&path, &mut connection).unwrap();
+        run_sqlite("it", &mut connection).unwrap();
         assert!(!connection.has_pending_migration(MIGRATIONS).unwrap());
     }
 }

@@ -7,6 +7,7 @@
 mod accounting;
 mod advice_job;
 mod analysis;
+mod backend;
 mod breach;
 mod checkpoint;
 mod column;
@@ -17,6 +18,7 @@ mod execution_row;
 mod fixture;
 mod incident;
 mod ingest;
+mod insert;
 mod migrations;
 mod nested;
 mod plan;
@@ -27,10 +29,9 @@ mod schema;
 mod server;
 mod sql;
 mod statistics;
+mod top;
 
 use std::{path::PathBuf, sync::Arc};
-
-use diesel::{Connection, SqliteConnection};
 
 use crate::model::position::GenerationId;
 
@@ -59,14 +60,14 @@ pub struct Store {
 
 /// One snapshot of the store. Lives inside [`Store::read`].
 pub struct Reader<'a> {
-    connection: &'a mut SqliteConnection,
+    connection: &'a mut backend::Connection,
 }
 
 impl Store {
     /// Opens the store, creates what is missing of it (the folder with mode 0700, the file with mode 0600) and brings its schema up to date.
     pub fn open(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            connections: Arc::new(connection::Connections::open(config.url.path())?),
+            connections: Arc::new(connection::Connections::open(&config.url)?),
         })
     }
 
@@ -76,14 +77,14 @@ impl Store {
     ///
     /// [`Error::Missing`] where it isn't; nothing is created then.
     pub fn open_existing(config: &Config) -> Result<Self, Error> {
-        let path = config.url.path();
+        let StoreUrl::Sqlite(path) = &config.url else {
+            return Self::open(config);
+        };
         match path.try_exists() {
             Ok(true) => Self::open(config),
-            Ok(false) => Err(Error::Missing {
-                path: path.to_owned(),
-            }),
+            Ok(false) => Err(Error::Missing { path: path.clone() }),
             Err(source) => Err(Error::Create {
-                path: path.to_owned(),
+                path: path.clone(),
                 source,
             }),
         }
@@ -93,7 +94,7 @@ impl Store {
     pub fn read<T>(&self, f: impl FnOnce(&mut Reader<'_>) -> Result<T, Error>) -> Result<T, Error> {
         self.connections
             .reader()?
-            .transaction(|connection| f(&mut Reader { connection }))
+            .snapshot(|connection| f(&mut Reader { connection }))
     }
 
     /// How many SQL statements readers have run since the store was opened, transaction control included.
@@ -105,7 +106,9 @@ impl Store {
 /// Why the store could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("store URL scheme `{scheme}` is not supported by this version: use sqlite://PATH")]
+    #[error(
+        "store URL scheme `{scheme}` is not known: use sqlite://PATH or postgres://HOST/DATABASE"
+    )]
     UnsupportedScheme { scheme: String },
     #[error(
         "the store URL names no file: write sqlite:// and its path, sqlite:///var/lib/plantail/plantail.db"
@@ -123,17 +126,19 @@ pub enum Error {
         path: PathBuf,
         source: diesel::ConnectionError,
     },
-    #[error("cannot set up the store {}: {source}", path.display())]
+    #[error(transparent)]
+    Postgres(#[from] backend::postgres::Error),
+    #[error("cannot set up the store {store}: {source}")]
     Setup {
-        path: PathBuf,
+        store: String,
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     #[error(
-        "the store {} has schema {store_version} and this plantail knows schemas up to {known_version}: \
-         use the plantail that wrote it or a newer one, or name another store", path.display()
+        "the store {store} has schema {store_version} and this plantail knows schemas up to {known_version}: \
+         use the plantail that wrote it or a newer one, or name another store"
     )]
     Newer {
-        path: PathBuf,
+        store: String,
         store_version: String,
         known_version: String,
     },

@@ -9,10 +9,11 @@ use diesel::{prelude::*, sql_types::BigInt};
 
 use super::{
     Error, ExecutionKey, Reader,
+    backend::Dialect,
     column::time,
     execution_row::{JoinedRow, execution},
-    plan::{KEYS, keys_json},
-    sql::{Sql, grouped},
+    plan,
+    sql::{Sql, grouped, servers_of},
 };
 use crate::model::{
     execution::{Execution, ExecutionId},
@@ -53,18 +54,21 @@ impl Reader<'_> {
         &mut self,
         wanted: &[ExecutionKey],
     ) -> Result<HashMap<ExecutionKey, Execution>, Error> {
-        let json = keys_json(wanted);
-        let mut sql = Sql::new(KEYS, [json.as_str().into()]);
+        let mut sql = plan::wanted(wanted);
         sql.push(
-            "SELECT e.*, q.database_name, q.normalized_sql, \
-                    w.server_id AS wanted_server_id, w.started_at AS wanted_started_at, w.execution_id AS wanted_id \
-             FROM wanted w \
-             CROSS JOIN executions e INDEXED BY executions_parents \
-             JOIN queries q ON q.server_id = e.server_id AND q.id = e.query_id \
-             WHERE e.server_id = w.server_id AND e.id = w.execution_id AND e.nested_count > 0 \
-               AND e.started_at >= w.started_at - ? AND e.started_at < w.started_at + ?",
+            &format!(
+                "SELECT e.*, q.database_name, q.normalized_sql, \
+                        w.server_id AS wanted_server_id, w.started_at AS wanted_started_at, w.execution_id AS wanted_id \
+                 FROM wanted w \
+                 CROSS JOIN executions e {} \
+                 JOIN queries q ON q.server_id = e.server_id AND q.id = e.query_id \
+                 WHERE e.server_id = w.server_id AND e.id = w.execution_id AND e.nested_count > 0 \
+                   AND e.started_at >= w.started_at - ? AND e.started_at < w.started_at + ?",
+                self.indexed_by("executions_parents"),
+            ),
             [AROUND_US.into(), INEXACT_US.into()],
         );
+        push_around(&mut sql, "e", wanted, AROUND_US, INEXACT_US);
         let rows: Vec<KeyedRow> = sql.load(self.connection)?;
         rows.into_iter().map(keyed).collect()
     }
@@ -75,25 +79,59 @@ impl Reader<'_> {
         parents: &[ExecutionKey],
         limit: u32,
     ) -> Result<HashMap<ExecutionKey, Vec<Execution>>, Error> {
-        let json = keys_json(parents);
-        let mut sql = Sql::new(KEYS, [json.as_str().into()]);
+        let mut sql = plan::wanted(parents);
         sql.push(
-            "SELECT e.*, q.database_name, q.normalized_sql, \
-                    w.server_id AS wanted_server_id, w.started_at AS wanted_started_at, w.execution_id AS wanted_id \
-             FROM wanted w \
-             CROSS JOIN executions e \
-             JOIN queries q ON q.server_id = e.server_id AND q.id = e.query_id \
-             WHERE e.server_id = w.server_id AND (e.started_at, e.id) IN ( \
-               SELECT x.started_at, x.id FROM executions x INDEXED BY executions_nested \
-               WHERE x.server_id = w.server_id AND x.parent_id = w.execution_id \
-                 AND x.started_at >= w.started_at - ? AND x.started_at < w.started_at + ? \
-               ORDER BY x.started_at, x.id LIMIT ?) \
-             ORDER BY e.started_at, e.id",
-            [INEXACT_US.into(), AROUND_US.into(), i64::from(limit).into()],
+            &format!(
+                ", ranked AS ( \
+                   SELECT x.*, w.server_id AS wanted_server_id, w.started_at AS wanted_started_at, w.execution_id AS wanted_id, \
+                          row_number() OVER (PARTITION BY w.server_id, w.execution_id ORDER BY x.started_at, x.id) AS place \
+                   FROM wanted w CROSS JOIN executions x {} \
+                   WHERE x.server_id = w.server_id AND x.parent_id = w.execution_id \
+                     AND x.started_at >= w.started_at - ? AND x.started_at < w.started_at + ?",
+                self.indexed_by("executions_nested"),
+            ),
+            [INEXACT_US.into(), AROUND_US.into()],
+        );
+        push_around(&mut sql, "x", parents, INEXACT_US, AROUND_US);
+        sql.push(
+            ") SELECT r.*, q.database_name, q.normalized_sql \
+                FROM ranked r JOIN queries q ON q.server_id = r.server_id AND q.id = r.query_id \
+               WHERE r.place <= ? ORDER BY r.place",
+            [i64::from(limit).into()],
         );
         let rows: Vec<KeyedRow> = sql.load(self.connection)?;
         grouped(parents, rows.into_iter().map(keyed))
     }
+}
+
+impl Reader<'_> {
+    /// SQLite doesn't know how few rows the index has, and would rather not use it.
+    fn indexed_by(&self, index: &str) -> String {
+        match self.connection.dialect() {
+            Dialect::Sqlite => format!("INDEXED BY {index}"),
+            Dialect::Postgres => String::new(),
+        }
+    }
+}
+
+/// Where to look: around the first and the last of the executions, on their servers.
+fn push_around(
+    sql: &mut Sql<'_>,
+    table: &'static str,
+    keys: &[ExecutionKey],
+    before_us: i64,
+    after_us: i64,
+) {
+    let times = keys.iter().map(|key| key.started_at.as_microsecond());
+    let (first, last) = (times.clone().min(), times.max());
+    sql.push(
+        &format!(" AND ? AND {table}.started_at >= ? AND {table}.started_at < ?"),
+        [
+            servers_of(table, keys.iter().map(|key| key.server_id)),
+            first.unwrap_or(i64::MAX).saturating_sub(before_us).into(),
+            last.unwrap_or(i64::MIN).saturating_add(after_us).into(),
+        ],
+    );
 }
 
 #[cfg(test)]

@@ -12,10 +12,11 @@ use jiff::Timestamp;
 
 use super::{
     Error, Reader,
+    backend::Connection,
     column::{known, ordinal, text, time},
     execution::ExecutionKey,
-    schema::plans,
-    sql::{Sql, grouped},
+    insert::Insert,
+    sql::{Keys, Sql, Value, grouped, servers_of},
 };
 use crate::model::{
     execution::{CapturedPlan, Execution, ExecutionId},
@@ -82,23 +83,34 @@ fn stored_plan(row: &Row) -> Result<(ExecutionKey, StoredPlan), Error> {
     Ok((key, plan))
 }
 
-/// Keys as one value, for `json_each`.
-pub(super) fn keys_json(keys: &[ExecutionKey]) -> String {
-    let keys: Vec<[i64; 3]> = keys
-        .iter()
-        .map(|key| [key.server_id.0, key.started_at.as_microsecond(), key.id.0])
-        .collect();
-    serde_json::to_string(&keys).expect("numbers are JSON")
+/// Keys of executions as numbers.
+pub(super) fn key_numbers(keys: &[ExecutionKey]) -> Vec<[i64; 3]> {
+    let numbers = |key: &ExecutionKey| [key.server_id.0, key.started_at.as_microsecond(), key.id.0];
+    keys.iter().map(numbers).collect()
 }
 
-/// `wanted`: the rows of the value that [`keys_json`] makes, each once.
-pub(super) const KEYS: &str = "\
-WITH wanted AS MATERIALIZED (
-  SELECT DISTINCT json_extract(value, '$[0]') AS server_id, json_extract(value, '$[1]') AS started_at,
-                  json_extract(value, '$[2]') AS execution_id
-    FROM json_each(?)
-)
-";
+/// `WITH wanted (server_id, started_at, execution_id) AS (…)`: those executions, each once.
+pub(super) fn wanted<'a>(keys: &[ExecutionKey]) -> Sql<'a> {
+    Sql::new(
+        "WITH wanted (server_id, started_at, execution_id) AS MATERIALIZED (?) ",
+        [Value::Keys(Keys::new(&key_numbers(keys)))],
+    )
+}
+
+/// Conditions on the table: its rows are of one of the servers, and between the first and the last of the executions. The join with `wanted`
+/// says more; this says where to look.
+pub(super) fn push_places(sql: &mut Sql<'_>, table: &'static str, keys: &[ExecutionKey]) {
+    let times = keys.iter().map(|key| key.started_at.as_microsecond());
+    let (first, last) = (times.clone().min(), times.max());
+    sql.push(
+        &format!(" AND ? AND {table}.started_at >= ? AND {table}.started_at <= ?"),
+        [
+            servers_of(table, keys.iter().map(|key| key.server_id)),
+            first.unwrap_or(i64::MAX).into(),
+            last.unwrap_or(i64::MIN).into(),
+        ],
+    );
+}
 
 impl Reader<'_> {
     /// Every plan of each execution, in the order logged.
@@ -106,12 +118,13 @@ impl Reader<'_> {
         &mut self,
         executions: &[ExecutionKey],
     ) -> Result<HashMap<ExecutionKey, Vec<StoredPlan>>, Error> {
-        let json = keys_json(executions);
-        let mut sql = Sql::new(KEYS, [json.as_str().into()]);
+        let mut sql = wanted(executions);
         sql.push(
-            "SELECT p.* FROM wanted JOIN plans p USING (server_id, started_at, execution_id) ORDER BY p.ordinal",
+            "SELECT p.* FROM wanted JOIN plans p USING (server_id, started_at, execution_id) WHERE true",
             [],
         );
+        push_places(&mut sql, "p", executions);
+        sql.push(" ORDER BY p.ordinal", []);
         let rows: Vec<Row> = sql.load(self.connection)?;
         grouped(executions, rows.iter().map(stored_plan))
     }
@@ -131,14 +144,14 @@ impl Reader<'_> {
                 i64::from(ordinal).into(),
             ],
         );
-        let row: Option<Row> = sql.get_result(self.connection).optional()?;
+        let row: Option<Row> = sql.first(self.connection)?;
         row.map(|row| Ok(stored_plan(&row)?.1)).transpose()
     }
 }
 
 /// Stores plans, each of one of `executions`; one captured again replaces what was there.
 pub(super) fn store(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     server: ServerId,
     captured: &[CapturedPlan],
     executions: &[Execution],
@@ -156,6 +169,7 @@ pub(super) fn store(
         .map(|execution| ((execution.id, execution.started_at), &execution.query))
         .collect();
     let mut compressor = zstd::bulk::Compressor::new(COMPRESSION_LEVEL).map_err(Error::Document)?;
+    let mut rows = BTreeMap::new();
     let mut shapes: BTreeMap<(QueryId, PlanShape), Shape<'_>> = BTreeMap::new();
     for plan in captured {
         let query = queries
@@ -168,19 +182,21 @@ pub(super) fn store(
         let document = compressor
             .compress(plan.plan.document.as_bytes())
             .map_err(Error::Document)?;
-        diesel::replace_into(plans::table)
-            .values((
-                plans::server_id.eq(server.0),
-                plans::started_at.eq(started_at),
-                plans::execution_id.eq(plan.execution_id.0),
-                plans::ordinal.eq(i64::from(plan.ordinal)),
-                plans::query_id.eq(query.id.0),
-                plans::shape.eq(plan.plan.shape.0),
-                plans::duration_ms.eq(plan.duration_ms),
-                plans::format.eq(plan.format.as_str()),
-                plans::document.eq(&document),
-            ))
-            .execute(connection)?;
+        // Of a plan that is sent more than once, the last.
+        rows.insert(
+            (started_at, plan.execution_id.0, plan.ordinal),
+            [
+                server.0.into(),
+                started_at.into(),
+                plan.execution_id.0.into(),
+                i64::from(plan.ordinal).into(),
+                query.id.0.into(),
+                plan.plan.shape.0.into(),
+                plan.duration_ms.into(),
+                plan.format.as_str().into(),
+                document.into(),
+            ],
+        );
         if query.is_other() {
             // Of many queries together: their shapes have no history, and nothing would bound their number.
             continue;
@@ -193,23 +209,30 @@ pub(super) fn store(
         shape.first_seen = shape.first_seen.min(started_at);
         shape.last_seen = shape.last_seen.max(started_at);
     }
-    for ((query, id), shape) in shapes {
-        let root_node_type = text(shape.root_node_type);
-        Sql::new(
-            "INSERT INTO plan_shapes (server_id, query_id, shape, first_seen, last_seen, root_node_type) \
-             VALUES (?, ?, ?, ?, ?, ?) \
-             ON CONFLICT (server_id, query_id, shape) DO UPDATE \
-             SET first_seen = min(first_seen, excluded.first_seen), last_seen = max(last_seen, excluded.last_seen)",
+    Insert::new(
+        "plans (server_id, started_at, execution_id, ordinal, query_id, shape, duration_ms, format, document)",
+        rows.into_values(),
+        "ON CONFLICT (server_id, started_at, execution_id, ordinal) DO UPDATE \
+         SET query_id = excluded.query_id, shape = excluded.shape, duration_ms = excluded.duration_ms, \
+             format = excluded.format, document = excluded.document",
+    )
+    .execute(connection)?;
+    Insert::new(
+        "plan_shapes (server_id, query_id, shape, first_seen, last_seen, root_node_type)",
+        shapes.into_iter().map(|((query, id), shape)| {
             [
                 server.0.into(),
                 query.0.into(),
                 id.0.into(),
                 shape.first_seen.into(),
                 shape.last_seen.into(),
-                root_node_type.as_ref().into(),
-            ],
-        )
-        .execute(connection)?;
-    }
+                text(shape.root_node_type).into(),
+            ]
+        }),
+        "ON CONFLICT (server_id, query_id, shape) DO UPDATE \
+         SET first_seen = CASE WHEN excluded.first_seen < plan_shapes.first_seen THEN excluded.first_seen ELSE plan_shapes.first_seen END, \
+             last_seen = CASE WHEN excluded.last_seen > plan_shapes.last_seen THEN excluded.last_seen ELSE plan_shapes.last_seen END",
+    )
+    .execute(connection)?;
     Ok(())
 }

@@ -3,6 +3,8 @@
 //! A batch adds to a query's row; pages in several orders and the rows of given keys go out. The sums in the row are those of closed
 //! executions; the few open ones are added at reading.
 
+use std::collections::HashMap;
+
 use diesel::{
     prelude::*,
     sql_types::{BigInt, Double, Nullable, Text},
@@ -11,9 +13,10 @@ use jiff::Timestamp;
 
 use super::{
     Error, Reader,
+    backend::Connection,
     column::{count, text, time},
-    schema::queries,
-    sql::Sql,
+    insert::Insert,
+    sql::{Keys, Sql, Value, servers_of},
     statistics::Sums,
 };
 use crate::model::{
@@ -88,8 +91,9 @@ pub enum QueryOrder {
 /// `summed`: the queries as [`Row`] has them. The sums of closed executions stand in the table; the few open ones are added.
 const ROWS: &str = "\
 WITH open AS (
-  SELECT server_id, query_id, count(*) AS calls, sum(failed) AS failed, count(duration_ms) AS timed_calls,
-         total(duration_ms) AS total_ms, max(duration_ms) AS max_ms, total(weight) AS estimated_calls, count(weight) AS weighed_calls
+  SELECT server_id, query_id, count(*) AS calls, CAST(sum(CASE WHEN failed THEN 1 ELSE 0 END) AS BIGINT) AS failed,
+         count(duration_ms) AS timed_calls, coalesce(sum(duration_ms), 0.0) AS total_ms, max(duration_ms) AS max_ms,
+         coalesce(sum(weight), 0.0) AS estimated_calls, count(weight) AS weighed_calls
     FROM executions
    WHERE open
    GROUP BY server_id, query_id
@@ -98,10 +102,10 @@ WITH open AS (
          q.calls + coalesce(o.calls, 0) AS calls,
          q.failed + coalesce(o.failed, 0) AS failed,
          q.total_ms + coalesce(o.total_ms, 0.0) AS total_ms,
-         max(coalesce(q.max_ms, o.max_ms), coalesce(o.max_ms, q.max_ms)) AS max_ms,
-         (q.total_ms + coalesce(o.total_ms, 0.0)) / (q.timed_calls + coalesce(o.timed_calls, 0)) AS mean_ms,
-         iif(q.weighed_calls + coalesce(o.weighed_calls, 0) = q.calls + coalesce(o.calls, 0),
-             q.estimated_calls + coalesce(o.estimated_calls, 0.0), NULL) AS estimated_calls
+         CASE WHEN q.max_ms IS NULL OR o.max_ms > q.max_ms THEN o.max_ms ELSE q.max_ms END AS max_ms,
+         (q.total_ms + coalesce(o.total_ms, 0.0)) / nullif(q.timed_calls + coalesce(o.timed_calls, 0), 0) AS mean_ms,
+         CASE WHEN q.weighed_calls + coalesce(o.weighed_calls, 0) = q.calls + coalesce(o.calls, 0)
+              THEN q.estimated_calls + coalesce(o.estimated_calls, 0.0) END AS estimated_calls
     FROM queries q
     LEFT JOIN open o ON o.server_id = q.server_id AND o.query_id = q.id
 )
@@ -157,18 +161,17 @@ fn query_row(row: Row) -> Result<QueryRow, Error> {
     })
 }
 
-/// Keys as one value, for `json_each`.
-pub(super) fn keys_json(keys: &[QueryKey]) -> String {
-    let keys: Vec<[i64; 2]> = keys.iter().map(|(server, id)| [server.0, id.0]).collect();
-    serde_json::to_string(&keys).expect("numbers are JSON")
+/// Keys as numbers.
+pub(super) fn key_numbers(keys: &[QueryKey]) -> Vec<[i64; 2]> {
+    keys.iter().map(|(server, id)| [server.0, id.0]).collect()
 }
 
-/// `wanted`: the rows of the value that [`keys_json`] makes, each once.
-pub(super) const KEYS: &str = "\
-wanted AS MATERIALIZED (
-  SELECT DISTINCT json_extract(value, '$[0]') AS server_id, json_extract(value, '$[1]') AS query_id FROM json_each(?)
-)
-";
+/// `wanted (server_id, query_id) AS (…)`: those queries, each once.
+pub(super) const WANTED: &str = "wanted (server_id, query_id) AS MATERIALIZED (?) ";
+
+pub(super) fn wanted<'a>(keys: &[QueryKey]) -> Value<'a> {
+    Value::Keys(Keys::new(&key_numbers(keys)))
+}
 
 impl Reader<'_> {
     /// One page of queries.
@@ -177,9 +180,9 @@ impl Reader<'_> {
             QueryOrder::TotalMs => "total_ms",
             QueryOrder::MaxMs => "coalesce(max_ms, 0.0)",
             QueryOrder::MeanMs => "coalesce(mean_ms, 0.0)",
-            QueryOrder::Calls => "CAST(calls AS REAL)",
-            QueryOrder::LastSeen => "CAST(last_seen AS REAL)",
-            QueryOrder::FirstSeen => "CAST(first_seen AS REAL)",
+            QueryOrder::Calls => "CAST(calls AS DOUBLE PRECISION)",
+            QueryOrder::LastSeen => "CAST(last_seen AS DOUBLE PRECISION)",
+            QueryOrder::FirstSeen => "CAST(first_seen AS DOUBLE PRECISION)",
         };
         let mut sql = Sql::new(ROWS, []);
         sql.push("SELECT * FROM summed WHERE true", []);
@@ -191,8 +194,8 @@ impl Reader<'_> {
         }
         if let Some(part) = &page.contains {
             sql.push(
-                " AND instr(lower(normalized_sql), lower(?)) > 0",
-                [part.as_str().into()],
+                " AND lower(normalized_sql) LIKE ? ESCAPE '!'",
+                [contains(part).into()],
             );
         }
         if let Some(least) = page.min_max_ms {
@@ -222,13 +225,14 @@ impl Reader<'_> {
 
     /// The queries of these keys that are stored, in no particular order.
     pub fn query_rows(&mut self, keys: &[QueryKey]) -> Result<Vec<QueryRow>, Error> {
-        let keys = keys_json(keys);
+        let servers = keys.iter().map(|(server, _)| *server);
         let mut sql = Sql::new(ROWS, []);
         sql.push(", ", []);
-        sql.push(KEYS, [keys.as_str().into()]);
+        sql.push(WANTED, [wanted(keys)]);
         sql.push(
-            "SELECT summed.* FROM wanted JOIN summed ON summed.server_id = wanted.server_id AND summed.id = wanted.query_id",
-            [],
+            "SELECT summed.* FROM wanted JOIN summed ON summed.server_id = wanted.server_id AND summed.id = wanted.query_id \
+              WHERE ?",
+            [servers_of("summed", servers)],
         );
         let rows: Vec<Row> = sql.load(self.connection)?;
         rows.into_iter().map(query_row).collect()
@@ -259,61 +263,87 @@ impl<'a> Seen<'a> {
     }
 }
 
-/// Adds to the query's row or makes it. True if the query is new.
-pub(super) fn add(connection: &mut SqliteConnection, seen: &Seen<'_>) -> Result<bool, Error> {
-    let query = seen.query;
-    let updated = Sql::new(
-        "UPDATE queries \
-         SET server_query_id = coalesce(?, server_query_id), \
-             first_seen = min(first_seen, ?), last_seen = max(last_seen, ?), \
-             calls = calls + ?, failed = failed + ?, timed_calls = timed_calls + ?, total_ms = total_ms + ?, \
-             max_ms = max(coalesce(max_ms, ?), coalesce(?, max_ms)), \
-             estimated_calls = estimated_calls + ?, weighed_calls = weighed_calls + ? \
-         WHERE server_id = ? AND id = ?",
-        [
-            seen.server_query_id.into(),
-            seen.first_seen.as_microsecond().into(),
-            seen.last_seen.as_microsecond().into(),
-            seen.closed.calls.cast_signed().into(),
-            seen.closed.failed.cast_signed().into(),
-            seen.closed.timed_calls.cast_signed().into(),
-            seen.closed.total_ms.into(),
-            seen.closed.max_ms.into(),
-            seen.closed.max_ms.into(),
-            seen.closed.estimated_calls.into(),
-            seen.closed.weighed_calls.cast_signed().into(),
-            query.server_id.0.into(),
-            query.id.0.into(),
-        ],
+/// The pattern of LIKE, escaped with `!`, for texts that have `part` in them; both sides in lower case.
+fn contains(part: &str) -> String {
+    let mut pattern = String::from("%");
+    for letter in part.to_ascii_lowercase().chars() {
+        if matches!(letter, '!' | '%' | '_') {
+            pattern.push('!');
+        }
+        pattern.push(letter);
+    }
+    pattern.push('%');
+    pattern
+}
+
+#[derive(QueryableByName)]
+struct StoredId {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+/// Which of these queries of a server are stored.
+pub(super) fn stored_of(
+    connection: &mut Connection,
+    server: ServerId,
+    ids: impl Iterator<Item = QueryId>,
+) -> Result<Vec<QueryId>, Error> {
+    let keys: Vec<QueryKey> = ids.map(|id| (server, id)).collect();
+    let mut sql = Sql::new("WITH ", []);
+    sql.push(WANTED, [wanted(&keys)]);
+    sql.push(
+        "SELECT q.id FROM wanted w JOIN queries q ON q.server_id = w.server_id AND q.id = w.query_id WHERE q.server_id = ?",
+        [server.0.into()],
+    );
+    let rows: Vec<StoredId> = sql.load(connection)?;
+    Ok(rows.into_iter().map(|row| QueryId(row.id)).collect())
+}
+
+/// Adds to the rows of queries of one server, or makes them. Gives the number of new ones.
+pub(super) fn add(
+    connection: &mut Connection,
+    server: ServerId,
+    seen: &[Seen<'_>],
+) -> Result<u64, Error> {
+    let stored = stored_of(connection, server, seen.iter().map(|seen| seen.query.id))?;
+    Insert::new(
+        "queries (server_id, id, database_name, normalized_sql, server_query_id, first_seen, last_seen, calls, failed, timed_calls, \
+           total_ms, max_ms, estimated_calls, weighed_calls)",
+        seen.iter().map(|seen| {
+            [
+                server.0.into(),
+                seen.query.id.0.into(),
+                text(&seen.query.database_name).into(),
+                text(&seen.query.normalized_sql).into(),
+                seen.server_query_id.into(),
+                seen.first_seen.as_microsecond().into(),
+                seen.last_seen.as_microsecond().into(),
+                seen.closed.calls.cast_signed().into(),
+                seen.closed.failed.cast_signed().into(),
+                seen.closed.timed_calls.cast_signed().into(),
+                seen.closed.total_ms.into(),
+                seen.closed.max_ms.into(),
+                seen.closed.estimated_calls.into(),
+                seen.closed.weighed_calls.cast_signed().into(),
+            ]
+        }),
+        "ON CONFLICT (server_id, id) DO UPDATE \
+         SET server_query_id = coalesce(excluded.server_query_id, queries.server_query_id), \
+             first_seen = CASE WHEN excluded.first_seen < queries.first_seen THEN excluded.first_seen ELSE queries.first_seen END, \
+             last_seen = CASE WHEN excluded.last_seen > queries.last_seen THEN excluded.last_seen ELSE queries.last_seen END, \
+             calls = queries.calls + excluded.calls, failed = queries.failed + excluded.failed, \
+             timed_calls = queries.timed_calls + excluded.timed_calls, total_ms = queries.total_ms + excluded.total_ms, \
+             max_ms = CASE WHEN queries.max_ms IS NULL OR excluded.max_ms > queries.max_ms THEN excluded.max_ms ELSE queries.max_ms END, \
+             estimated_calls = queries.estimated_calls + excluded.estimated_calls, \
+             weighed_calls = queries.weighed_calls + excluded.weighed_calls",
     )
     .execute(connection)?;
-    if updated > 0 {
-        return Ok(false);
-    }
-    diesel::insert_into(queries::table)
-        .values((
-            queries::server_id.eq(query.server_id.0),
-            queries::id.eq(query.id.0),
-            queries::database_name.eq(text(&query.database_name)),
-            queries::normalized_sql.eq(text(&query.normalized_sql)),
-            queries::server_query_id.eq(seen.server_query_id),
-            queries::first_seen.eq(seen.first_seen.as_microsecond()),
-            queries::last_seen.eq(seen.last_seen.as_microsecond()),
-            queries::calls.eq(seen.closed.calls.cast_signed()),
-            queries::failed.eq(seen.closed.failed.cast_signed()),
-            queries::timed_calls.eq(seen.closed.timed_calls.cast_signed()),
-            queries::total_ms.eq(seen.closed.total_ms),
-            queries::max_ms.eq(seen.closed.max_ms),
-            queries::estimated_calls.eq(seen.closed.estimated_calls),
-            queries::weighed_calls.eq(seen.closed.weighed_calls.cast_signed()),
-        ))
-        .execute(connection)?;
-    Ok(true)
+    Ok((seen.len() - stored.len()) as u64)
 }
 
 /// Removes a query that has no execution, open or closed, with everything that hangs on it. True if it was removed.
 pub(super) fn remove_if_unused(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     (server, id): QueryKey,
 ) -> Result<bool, Error> {
     let removed = Sql::new(
@@ -326,16 +356,35 @@ pub(super) fn remove_if_unused(
     Ok(removed > 0)
 }
 
-/// Start of the query's first logged execution.
+#[derive(QueryableByName)]
+struct FirstSeen {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = BigInt)]
+    first_seen: i64,
+}
+
+/// Starts of the first logged executions of queries of one server.
 pub(super) fn first_seen(
-    connection: &mut SqliteConnection,
-    (server, id): QueryKey,
-) -> Result<Timestamp, Error> {
-    let us = queries::table
-        .find((server.0, id.0))
-        .select(queries::first_seen)
-        .first(connection)?;
-    time("queries.first_seen", us)
+    connection: &mut Connection,
+    server: ServerId,
+    ids: impl Iterator<Item = QueryId>,
+) -> Result<HashMap<QueryId, Timestamp>, Error> {
+    let keys: Vec<QueryKey> = ids.map(|id| (server, id)).collect();
+    if keys.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let mut sql = Sql::new("WITH ", []);
+    sql.push(WANTED, [wanted(&keys)]);
+    sql.push(
+        "SELECT q.id, q.first_seen FROM wanted w JOIN queries q ON q.server_id = w.server_id AND q.id = w.query_id \
+          WHERE q.server_id = ?",
+        [server.0.into()],
+    );
+    let rows: Vec<FirstSeen> = sql.load(connection)?;
+    rows.iter()
+        .map(|row| Ok((QueryId(row.id), time("queries.first_seen", row.first_seen)?)))
+        .collect()
 }
 
 #[cfg(test)]

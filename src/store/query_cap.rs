@@ -7,34 +7,29 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::prelude::*;
 
-use super::{Batch, Error, schema::ingest_counts, sql::Sql};
+use super::{
+    Batch, Error,
+    backend::{Connection, each},
+    query,
+    schema::ingest_counts,
+};
 use crate::model::{
     accounting::{NAMES_CAP, OTHER},
     query::{Query, QueryId},
 };
 
-#[derive(QueryableByName)]
-struct Stored {
-    #[diesel(sql_type = diesel::sql_types::BigInt)]
-    id: i64,
-}
-
 /// The batch with `(other)` in place of the queries that are one too many; `None` if all of them may stand, which costs one look-up.
-pub(super) fn apply(
-    connection: &mut SqliteConnection,
-    batch: &Batch,
-) -> Result<Option<Batch>, Error> {
+pub(super) fn apply(connection: &mut Connection, batch: &Batch) -> Result<Option<Batch>, Error> {
     let mut new: BTreeSet<QueryId> = batch.executions.iter().map(|e| e.query.id).collect();
-    let stored: Option<i64> = ingest_counts::table
+    let stored = ingest_counts::table
         .find((batch.server.0, "queries", ""))
-        .select(ingest_counts::count)
-        .first(connection)
-        .optional()?;
+        .select(ingest_counts::count);
+    let stored: Option<i64> = each!(connection, c => stored.first(c).optional())?;
     let stored = u64::try_from(stored.unwrap_or_default()).unwrap_or_default();
     if stored + new.len() as u64 <= batch.max_queries {
         return Ok(None);
     }
-    for id in stored_of(connection, batch, &new)? {
+    for id in query::stored_of(connection, batch.server, new.iter().copied())? {
         new.remove(&id);
     }
     let mut room = batch.max_queries.saturating_sub(stored);
@@ -55,7 +50,8 @@ pub(super) fn apply(
             Some(other) => other.clone(),
             None => {
                 let mut other = Query::other(batch.server, &query.database_name);
-                let is_stored = !stored_of(connection, batch, &[other.id].into())?.is_empty();
+                let is_stored =
+                    !query::stored_of(connection, batch.server, [other.id].into_iter())?.is_empty();
                 if !is_stored && other_room == 0 {
                     // Names of databases are the client's choice too.
                     other = Query::other(batch.server, OTHER);
@@ -93,22 +89,6 @@ pub(super) fn apply(
         }
     }
     Ok(Some(capped))
-}
-
-/// Which of these queries of the batch's server are stored.
-fn stored_of(
-    connection: &mut SqliteConnection,
-    batch: &Batch,
-    ids: &BTreeSet<QueryId>,
-) -> Result<Vec<QueryId>, Error> {
-    let ids: Vec<i64> = ids.iter().map(|id| id.0).collect();
-    let json = serde_json::to_string(&ids).expect("numbers are JSON");
-    let sql = Sql::new(
-        "SELECT q.id FROM json_each(?) wanted JOIN queries q ON q.server_id = ? AND q.id = wanted.value",
-        [json.as_str().into(), batch.server.0.into()],
-    );
-    let rows: Vec<Stored> = sql.load(connection)?;
-    Ok(rows.into_iter().map(|row| QueryId(row.id)).collect())
 }
 
 #[cfg(test)]

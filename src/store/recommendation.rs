@@ -3,18 +3,20 @@
 //! They come in from the rules, with a batch, and from the model, at the end of a job; they go out by query or in pages. Nothing here judges
 //! them.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use diesel::prelude::*;
 use jiff::Timestamp;
 
 use super::{
     Error, Reader,
+    backend::Connection,
     column::{known, optional_text, severity, severity_rank, text, time},
-    execution::push_servers,
-    query::{KEYS, QueryKey, keys_json},
+    execution::one_server,
+    insert::Insert,
+    query::{self, QueryKey},
     schema::recommendations,
-    sql::{Sql, grouped},
+    sql::{Sql, grouped, servers_of},
 };
 use crate::model::{
     finding::{Rule, Severity},
@@ -96,7 +98,9 @@ impl Reader<'_> {
             "SELECT r.* FROM servers s JOIN recommendations r ON r.server_id = s.id WHERE true",
             [],
         );
-        push_servers(&mut sql, page.server, page.query);
+        if let Some(server) = one_server(page.server, page.query) {
+            sql.push(" AND s.id = ?", [server.into()]);
+        }
         if let Some((_, query)) = page.query {
             sql.push(" AND r.query_id = ?", [query.0.into()]);
         }
@@ -127,17 +131,17 @@ impl Reader<'_> {
         keys: &[QueryKey],
         limit: u32,
     ) -> Result<HashMap<QueryKey, Vec<Recommendation>>, Error> {
-        let json = keys_json(keys);
+        let servers = keys.iter().map(|(server, _)| *server);
         let mut sql = Sql::new("WITH ", []);
-        sql.push(KEYS, [json.as_str().into()]);
+        sql.push(query::WANTED, [query::wanted(keys)]);
         sql.push(
             ", ranked AS ( \
                SELECT r.*, row_number() OVER ( \
                  PARTITION BY r.server_id, r.query_id \
                  ORDER BY r.severity DESC, coalesce(r.confidence_score, -1.0) DESC, r.created_at DESC, r.id) AS place \
-               FROM wanted JOIN recommendations r USING (server_id, query_id)) \
+               FROM wanted JOIN recommendations r USING (server_id, query_id) WHERE ?) \
              SELECT * FROM ranked WHERE place <= ? ORDER BY place",
-            [i64::from(limit).into()],
+            [servers_of("r", servers), i64::from(limit).into()],
         );
         let rows: Vec<Row> = sql.load(self.connection)?;
         let rows = rows.into_iter().map(|row| {
@@ -151,41 +155,49 @@ impl Reader<'_> {
     }
 }
 
-/// Stores a recommendation. Found again it keeps its earliest time and its highest severity, and takes the rest from what was found last.
-pub(super) fn store(
-    connection: &mut SqliteConnection,
-    found: &Recommendation,
-) -> Result<(), Error> {
-    let rules: Vec<&str> = found.rules.iter().map(|rule| rule.as_str()).collect();
-    let rules = serde_json::to_string(&rules).expect("names are JSON");
-    let (summary, explanation) = (text(&found.summary), text(&found.explanation));
-    let disproof = optional_text(found.disproof.as_ref());
-    let command = optional_text(found.command.as_ref());
-    Sql::new(
-        "INSERT INTO recommendations (server_id, id, query_id, created_at, source, kind, rules, severity, \
-           confidence_score, verification, summary, explanation, disproof, command) \
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
-         ON CONFLICT (server_id, id) DO UPDATE \
-         SET created_at = min(created_at, excluded.created_at), severity = max(severity, excluded.severity), \
+/// Stores recommendations. One that is found again keeps its earliest time and its highest severity, and takes the rest from what was found
+/// last.
+pub(super) fn store(connection: &mut Connection, found: &[Recommendation]) -> Result<(), Error> {
+    let mut merged: BTreeMap<(ServerId, i64), Recommendation> = BTreeMap::new();
+    for found in found {
+        let key = (found.server_id, found.id.0);
+        let mut found = found.clone();
+        if let Some(before) = merged.remove(&key) {
+            found.created_at = found.created_at.min(before.created_at);
+            found.severity = found.severity.max(before.severity);
+        }
+        merged.insert(key, found);
+    }
+    Insert::new(
+        "recommendations (server_id, id, query_id, created_at, source, kind, rules, severity, \
+           confidence_score, verification, summary, explanation, disproof, command)",
+        merged.values().map(|found| {
+            let rules: Vec<&str> = found.rules.iter().map(|rule| rule.as_str()).collect();
+            [
+                found.server_id.0.into(),
+                found.id.0.into(),
+                found.query_id.0.into(),
+                found.created_at.as_microsecond().into(),
+                found.source.as_str().into(),
+                found.kind.as_str().into(),
+                serde_json::to_string(&rules).expect("names are JSON").into(),
+                severity_rank(found.severity).into(),
+                found.confidence_score.into(),
+                found.verification.as_str().into(),
+                text(&found.summary).into(),
+                text(&found.explanation).into(),
+                optional_text(found.disproof.as_ref()).into(),
+                optional_text(found.command.as_ref()).into(),
+            ]
+        }),
+        "ON CONFLICT (server_id, id) DO UPDATE \
+         SET created_at = CASE WHEN excluded.created_at < recommendations.created_at THEN excluded.created_at \
+                               ELSE recommendations.created_at END, \
+             severity = CASE WHEN excluded.severity > recommendations.severity THEN excluded.severity \
+                             ELSE recommendations.severity END, \
              rules = excluded.rules, confidence_score = excluded.confidence_score, \
              verification = excluded.verification, summary = excluded.summary, \
              explanation = excluded.explanation, disproof = excluded.disproof, command = excluded.command",
-        [
-            found.server_id.0.into(),
-            found.id.0.into(),
-            found.query_id.0.into(),
-            found.created_at.as_microsecond().into(),
-            found.source.as_str().into(),
-            found.kind.as_str().into(),
-            rules.as_str().into(),
-            severity_rank(found.severity).into(),
-            found.confidence_score.into(),
-            found.verification.as_str().into(),
-            summary.as_ref().into(),
-            explanation.as_ref().into(),
-            disproof.as_deref().into(),
-            command.as_deref().into(),
-        ],
     )
     .execute(connection)?;
     Ok(())

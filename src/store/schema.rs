@@ -92,7 +92,7 @@ diesel::table! {
         kind -> Text,
         user_name -> Nullable<Text>,
         application_name -> Nullable<Text>,
-        process_id -> Nullable<Integer>,
+        process_id -> Nullable<BigInt>,
         session_id -> Nullable<Text>,
         duration_ms -> Nullable<Double>,
         duration_source -> Nullable<Text>,

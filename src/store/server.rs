@@ -5,14 +5,18 @@
 
 use std::fs::{File, TryLockError};
 
-use diesel::{OptionalExtension, prelude::*};
+use diesel::{
+    prelude::*,
+    sql_types::{BigInt, Nullable},
+};
 use jiff::Timestamp;
 
 use super::{
     Error, Reader, Store,
+    backend::{Connection, each},
     column::{optional_time, text},
     schema::servers,
-    sql::Sql,
+    sql::{Sql, Value},
 };
 use crate::model::position::{Server, ServerId};
 
@@ -65,29 +69,27 @@ impl Store {
 
     /// Stores the server if it is new. Everything else that is stored of a server needs this first.
     pub fn ensure_server(&self, server: &Server) -> Result<(), Error> {
-        diesel::insert_into(servers::table)
+        let row = diesel::insert_into(servers::table)
             .values((
                 servers::id.eq(server.id.0),
                 servers::name.eq(text(&server.name)),
             ))
-            .on_conflict_do_nothing()
-            .execute(&mut *self.connections.writer()?)?;
+            .on_conflict_do_nothing();
+        each!(&mut *self.connections.writer()?, c => row.execute(c))?;
         Ok(())
     }
 
     /// The state of a server; the empty one for a server that isn't stored.
     pub fn server_state(&self, id: ServerId) -> Result<ServerState, Error> {
         type Row = (Option<String>, Option<Vec<u8>>, Option<i64>, Option<i64>);
-        let row: Option<Row> = servers::table
-            .find(id.0)
-            .select((
-                servers::log_line_prefix,
-                servers::pairing,
-                servers::first_seen,
-                servers::last_seen,
-            ))
-            .first(&mut *self.connections.reader()?)
-            .optional()?;
+        let state = servers::table.find(id.0).select((
+            servers::log_line_prefix,
+            servers::pairing,
+            servers::first_seen,
+            servers::last_seen,
+        ));
+        let mut connection = self.connections.reader()?;
+        let row: Option<Row> = each!(&mut *connection, c => state.first(c).optional())?;
         let (log_line_prefix, pairing, first_seen, last_seen) = row.unwrap_or_default();
         Ok(ServerState {
             log_line_prefix,
@@ -99,9 +101,9 @@ impl Store {
 
     /// Keeps the prefix that was given or detected for the server.
     pub fn set_log_line_prefix(&self, id: ServerId, prefix: &str) -> Result<(), Error> {
-        diesel::update(servers::table.find(id.0))
-            .set(servers::log_line_prefix.eq(text(prefix)))
-            .execute(&mut *self.connections.writer()?)?;
+        let kept = diesel::update(servers::table.find(id.0))
+            .set(servers::log_line_prefix.eq(text(prefix)));
+        each!(&mut *self.connections.writer()?, c => kept.execute(c))?;
         Ok(())
     }
 }
@@ -109,15 +111,16 @@ impl Store {
 impl Reader<'_> {
     /// Every server, by name.
     pub fn servers(&mut self) -> Result<Vec<ServerRow>, Error> {
-        let rows: Vec<(i64, String, Option<i64>, Option<i64>)> = servers::table
+        type Row = (i64, String, Option<i64>, Option<i64>);
+        let all = servers::table
             .select((
                 servers::id,
                 servers::name,
                 servers::first_seen,
                 servers::last_seen,
             ))
-            .order((servers::name, servers::id))
-            .load(self.connection)?;
+            .order((servers::name, servers::id));
+        let rows: Vec<Row> = each!(self.connection, c => all.load(c))?;
         rows.into_iter()
             .map(|(id, name, first_seen, last_seen)| {
                 Ok(ServerRow {
@@ -135,36 +138,41 @@ impl Reader<'_> {
 
 /// Widens the span of stored log times and replaces the pairing state. Gives the log time of the server's first record, if one is known.
 pub(super) fn advance(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     id: ServerId,
     oldest: Option<Timestamp>,
     newest: Option<Timestamp>,
     pairing: &[u8],
 ) -> Result<Option<Timestamp>, Error> {
-    diesel::update(servers::table.find(id.0))
-        .set(servers::pairing.eq(pairing))
-        .execute(connection)?;
-    let us = |time: Option<Timestamp>| time.map(Timestamp::as_microsecond);
-    Sql::new(
+    let us = |time: Option<Timestamp>| Value::from(time.map(Timestamp::as_microsecond));
+    let (oldest, newest) = (us(oldest), us(newest));
+    let widened: Option<Span> = Sql::new(
         "UPDATE servers \
-         SET first_seen = min(coalesce(first_seen, ?), coalesce(?, first_seen)), \
-             last_seen = max(coalesce(last_seen, ?), coalesce(?, last_seen)) \
-         WHERE id = ?",
+         SET pairing = ?, \
+             first_seen = CASE WHEN first_seen <= coalesce(?, first_seen) THEN first_seen ELSE ? END, \
+             last_seen = CASE WHEN last_seen >= coalesce(?, last_seen) THEN last_seen ELSE ? END \
+         WHERE id = ? \
+         RETURNING first_seen",
         [
-            us(oldest).into(),
-            us(oldest).into(),
-            us(newest).into(),
-            us(newest).into(),
+            pairing.into(),
+            oldest.clone(),
+            oldest,
+            newest.clone(),
+            newest,
             id.0.into(),
         ],
     )
-    .execute(connection)?;
-    let first_seen: Option<Option<i64>> = servers::table
-        .find(id.0)
-        .select(servers::first_seen)
-        .first(connection)
-        .optional()?;
-    optional_time("servers.first_seen", first_seen.flatten())
+    .first(connection)?;
+    optional_time(
+        "servers.first_seen",
+        widened.and_then(|span| span.first_seen),
+    )
+}
+
+#[derive(QueryableByName)]
+struct Span {
+    #[diesel(sql_type = Nullable<BigInt>)]
+    first_seen: Option<i64>,
 }
 
 #[cfg(test)]

@@ -12,7 +12,9 @@ use jiff::Timestamp;
 
 use super::{
     Error, Reader,
+    backend::Connection,
     column::{count, time},
+    insert::Insert,
     sql::Sql,
 };
 use crate::model::{execution::Execution, position::ServerId, query::QueryId};
@@ -81,23 +83,25 @@ impl Reader<'_> {
         // The servers are joined by hand, so that the index on server and hour serves: a list of servers is not pushed into the view.
         let sql = Sql::new(
             "WITH open AS ( \
-               SELECT server_id, query_id, count(*) AS calls, sum(timed_calls) AS timed_calls, sum(total_ms) AS total_ms \
+               SELECT server_id, query_id, count(*) AS calls, CAST(sum(timed_calls) AS BIGINT) AS timed_calls, \
+                      sum(total_ms) AS total_ms \
                  FROM open_activity GROUP BY server_id, query_id \
              ), recent AS ( \
                SELECT t.server_id, t.query_id, t.hour <= ? AS inside, t.calls, t.failed, t.timed_calls, t.total_ms, t.max_ms, \
                       t.nested_calls, t.nested_ms \
-                 FROM servers CROSS JOIN query_stats t ON t.server_id = servers.id AND t.hour >= ? \
+                 FROM servers CROSS JOIN query_stats t WHERE t.server_id = servers.id AND t.hour >= ? \
                 UNION ALL \
                SELECT server_id, query_id, hour <= ?, calls, failed, timed_calls, total_ms, max_ms, nested_calls, nested_ms \
                  FROM open_activity WHERE hour >= ? \
              ), summed AS ( \
-               SELECT server_id, query_id, sum(calls) AS calls_since, sum(timed_calls) AS timed_calls_since, sum(total_ms) AS total_since_ms, \
-                      coalesce(sum(calls) FILTER (WHERE inside), 0) AS calls, \
-                      coalesce(sum(failed) FILTER (WHERE inside), 0) AS failed, \
-                      coalesce(sum(timed_calls) FILTER (WHERE inside), 0) AS timed_calls, \
+               SELECT server_id, query_id, CAST(sum(calls) AS BIGINT) AS calls_since, \
+                      CAST(sum(timed_calls) AS BIGINT) AS timed_calls_since, sum(total_ms) AS total_since_ms, \
+                      CAST(coalesce(sum(calls) FILTER (WHERE inside), 0) AS BIGINT) AS calls, \
+                      CAST(coalesce(sum(failed) FILTER (WHERE inside), 0) AS BIGINT) AS failed, \
+                      CAST(coalesce(sum(timed_calls) FILTER (WHERE inside), 0) AS BIGINT) AS timed_calls, \
                       coalesce(sum(total_ms) FILTER (WHERE inside), 0.0) AS total_ms, \
                       max(max_ms) FILTER (WHERE inside) AS max_ms, \
-                      coalesce(sum(nested_calls) FILTER (WHERE inside), 0) AS nested_calls, \
+                      CAST(coalesce(sum(nested_calls) FILTER (WHERE inside), 0) AS BIGINT) AS nested_calls, \
                       coalesce(sum(nested_ms) FILTER (WHERE inside), 0.0) AS nested_ms \
                  FROM recent GROUP BY server_id, query_id \
              ) \
@@ -194,7 +198,7 @@ impl Sums {
 
 /// Adds executions that have just closed.
 pub(super) fn add(
-    connection: &mut SqliteConnection,
+    connection: &mut Connection,
     server: ServerId,
     closed: &[&Execution],
 ) -> Result<(), Error> {
@@ -205,20 +209,10 @@ pub(super) fn add(
             .or_default()
             .add(execution);
     }
-    for ((query, hour), sums) in hours {
-        Sql::new(
-            "INSERT INTO query_stats (server_id, query_id, hour, calls, failed, total_ms, timed_calls, min_ms, max_ms, rows, \
-               nested_calls, nested_ms, estimated_calls, weighed_calls) \
-             VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
-             ON CONFLICT (server_id, query_id, hour) DO UPDATE \
-             SET calls = calls + excluded.calls, failed = failed + excluded.failed, total_ms = total_ms + excluded.total_ms, \
-                 timed_calls = timed_calls + excluded.timed_calls, \
-                 min_ms = min(coalesce(min_ms, excluded.min_ms), coalesce(excluded.min_ms, min_ms)), \
-                 max_ms = max(coalesce(max_ms, excluded.max_ms), coalesce(excluded.max_ms, max_ms)), \
-                 rows = rows + excluded.rows, nested_calls = nested_calls + excluded.nested_calls, \
-                 nested_ms = nested_ms + excluded.nested_ms, \
-                 estimated_calls = estimated_calls + excluded.estimated_calls, \
-                 weighed_calls = weighed_calls + excluded.weighed_calls",
+    Insert::new(
+        "query_stats (server_id, query_id, hour, calls, failed, total_ms, timed_calls, min_ms, max_ms, rows, \
+           nested_calls, nested_ms, estimated_calls, weighed_calls)",
+        hours.into_iter().map(|((query, hour), sums)| {
             [
                 server.0.into(),
                 query.0.into(),
@@ -234,10 +228,22 @@ pub(super) fn add(
                 sums.nested_ms.into(),
                 sums.estimated_calls.into(),
                 sums.weighed_calls.cast_signed().into(),
-            ],
-        )
-        .execute(connection)?;
-    }
+            ]
+        }),
+        "ON CONFLICT (server_id, query_id, hour) DO UPDATE \
+         SET calls = query_stats.calls + excluded.calls, failed = query_stats.failed + excluded.failed, \
+             total_ms = query_stats.total_ms + excluded.total_ms, \
+             timed_calls = query_stats.timed_calls + excluded.timed_calls, \
+             min_ms = CASE WHEN query_stats.min_ms IS NULL OR excluded.min_ms < query_stats.min_ms THEN excluded.min_ms \
+                           ELSE query_stats.min_ms END, \
+             max_ms = CASE WHEN query_stats.max_ms IS NULL OR excluded.max_ms > query_stats.max_ms THEN excluded.max_ms \
+                           ELSE query_stats.max_ms END, \
+             rows = query_stats.rows + excluded.rows, nested_calls = query_stats.nested_calls + excluded.nested_calls, \
+             nested_ms = query_stats.nested_ms + excluded.nested_ms, \
+             estimated_calls = query_stats.estimated_calls + excluded.estimated_calls, \
+             weighed_calls = query_stats.weighed_calls + excluded.weighed_calls",
+    )
+    .execute(connection)?;
     Ok(())
 }
 
