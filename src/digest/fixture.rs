@@ -24,7 +24,7 @@ use crate::{
         },
         stable_id,
     },
-    store::{Batch, Config, Store, StoreUrl},
+    store::{Batch, ClaimNumber, Config, Store, StoreUrl},
 };
 
 /// A store in a folder of its own.
@@ -156,6 +156,7 @@ fn empty_batch(server: &Server, runs: &[Runs<'_>]) -> Batch {
     let id = GenerationId(stable_id(&[server.name.as_bytes(), texts.as_bytes()]));
     Batch {
         server: server.id,
+        claim: ClaimNumber::default(),
         generation: Generation {
             id,
             server_id: server.id,

@@ -283,30 +283,31 @@ mod tests {
 
     #[test]
     fn batches_add_up_and_names_are_capped() {
-        let fixture = Fixture::new();
-        let mut expected = Accounting::default();
-        for number in 0..3u64 {
-            let mut batch = batch(fixture.server, number, number + 1);
-            let counts = &mut batch.accounting;
-            for user in 0..NAMES_CAP / 2 {
-                let user = format!("user {}", user as u64 + number * 400);
-                counts.add_duration(DurationKind::Statement, 0.5, "shop", &user);
-                counts.add_plan("json", 0.25, Some("Sort"), &user, "app");
+        for fixture in Fixture::each() {
+            let mut expected = Accounting::default();
+            for number in 0..3u64 {
+                let mut batch = batch(fixture.server, number, number + 1);
+                let counts = &mut batch.accounting;
+                for user in 0..NAMES_CAP / 2 {
+                    let user = format!("user {}", user as u64 + number * 400);
+                    counts.add_duration(DurationKind::Statement, 0.5, "shop", &user);
+                    counts.add_plan("json", 0.25, Some("Sort"), &user, "app");
+                }
+                counts.add_plan("text", 0.25, None, "shop", "app");
+                counts.by_sqlstate = [(SqlState::new("57014").unwrap(), number)].into();
+                counts.by_severity = [(Severity::Error, number)].into();
+                counts.executions = 7;
+                counts.queries = 1000;
+                fixture.ingest(&batch).unwrap();
+                expected.merge(&batch.accounting);
             }
-            counts.add_plan("text", 0.25, None, "shop", "app");
-            counts.by_sqlstate = [(SqlState::new("57014").unwrap(), number)].into();
-            counts.by_severity = [(Severity::Error, number)].into();
-            counts.executions = 7;
-            counts.queries = 1000;
-            fixture.ingest(&batch).unwrap();
-            expected.merge(&batch.accounting);
+            expected.queries = 0;
+            let stored = fixture
+                .store
+                .read(|reader| Ok(only(fixture.server, reader.accounting()?)))
+                .unwrap();
+            assert!(stored == expected, "too much to print");
+            assert_eq!(stored.durations_by_db_user.len(), NAMES_CAP + 1);
         }
-        expected.queries = 0;
-        let stored = fixture
-            .store
-            .read(|reader| Ok(only(fixture.server, reader.accounting()?)))
-            .unwrap();
-        assert!(stored == expected, "too much to print");
-        assert_eq!(stored.durations_by_db_user.len(), NAMES_CAP + 1);
     }
 }

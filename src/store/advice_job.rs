@@ -261,13 +261,13 @@ mod tests {
     const LATER_US: i64 = i64::MAX / 2;
     const LEASE_US: i64 = ADVICE_LEASE.as_micros() as i64;
 
-    /// A store with one queued job.
-    fn queued() -> Fixture {
-        let fixture = Fixture::new();
-        let mut batch = batch(fixture.server, 0, 10);
-        batch.executions = vec![execution(fixture.server, "select $1", 0, 2000.0)];
-        fixture.ingest(&batch).unwrap();
-        fixture
+    /// Stores with one queued job.
+    fn queued() -> impl Iterator<Item = Fixture> {
+        Fixture::each().inspect(|fixture| {
+            let mut batch = batch(fixture.server, 0, 10);
+            batch.executions = vec![execution(fixture.server, "select $1", 0, 2000.0)];
+            fixture.ingest(&batch).unwrap();
+        })
     }
 
     fn counts(fixture: &Fixture) -> AdviceCounts {
@@ -283,70 +283,74 @@ mod tests {
 
     #[test]
     fn a_job_is_claimed_once_and_again_after_its_lease() {
-        let fixture = queued();
-        let store = &fixture.store;
-        assert_eq!(
-            store.claim_advice_job(0).unwrap(),
-            None,
-            "queued later than that"
-        );
-        let job = store.claim_advice_job(LATER_US).unwrap().unwrap();
-        assert_eq!(job.attempts, 1);
-        assert_eq!(
-            store.claim_advice_job(LATER_US + LEASE_US - 1).unwrap(),
-            None
-        );
+        for fixture in queued() {
+            let store = &fixture.store;
+            assert_eq!(
+                store.claim_advice_job(0).unwrap(),
+                None,
+                "queued later than that"
+            );
+            let job = store.claim_advice_job(LATER_US).unwrap().unwrap();
+            assert_eq!(job.attempts, 1);
+            assert_eq!(
+                store.claim_advice_job(LATER_US + LEASE_US - 1).unwrap(),
+                None
+            );
 
-        let again = store
-            .claim_advice_job(LATER_US + LEASE_US)
-            .unwrap()
-            .unwrap();
-        assert_eq!(again, AdviceJob { attempts: 2, ..job });
-        let late = store.finish_advice_job(&job, &AdviceOutcome::Done(None));
-        assert!(matches!(late, Err(Error::JobLost { job_id }) if job_id == job.id));
-        store
-            .finish_advice_job(&again, &AdviceOutcome::Done(None))
-            .unwrap();
-        assert_eq!(
-            counts(&fixture),
-            AdviceCounts {
-                done: 1,
-                ..AdviceCounts::default()
-            }
-        );
+            let again = store
+                .claim_advice_job(LATER_US + LEASE_US)
+                .unwrap()
+                .unwrap();
+            assert_eq!(again, AdviceJob { attempts: 2, ..job });
+            let late = store.finish_advice_job(&job, &AdviceOutcome::Done(None));
+            assert!(matches!(late, Err(Error::JobLost { job_id }) if job_id == job.id));
+            store
+                .finish_advice_job(&again, &AdviceOutcome::Done(None))
+                .unwrap();
+            assert_eq!(
+                counts(&fixture),
+                AdviceCounts {
+                    done: 1,
+                    ..AdviceCounts::default()
+                }
+            );
+        }
     }
 
     #[test]
     fn an_answer_is_stored_with_the_end_of_its_job() {
-        let fixture = queued();
-        let job = fixture.store.claim_advice_job(LATER_US).unwrap().unwrap();
-        let found =
-            fixture::recommendation(job.server_id, job.query_id, "t (a)", Severity::Warning);
-        let done = AdviceOutcome::Done(Some(found.clone()));
-        fixture.store.finish_advice_job(&job, &done).unwrap();
-        let key = (job.server_id, job.query_id);
-        let stored = fixture
-            .store
-            .read(|reader| reader.recommendations_of(&[key], 1))
-            .unwrap();
-        assert_eq!(stored, [(key, vec![found])].into());
-        assert_eq!(
-            fixture
+        for fixture in queued() {
+            let job = fixture.store.claim_advice_job(LATER_US).unwrap().unwrap();
+            let found =
+                fixture::recommendation(job.server_id, job.query_id, "t (a)", Severity::Warning);
+            let done = AdviceOutcome::Done(Some(found.clone()));
+            fixture.store.finish_advice_job(&job, &done).unwrap();
+            let key = (job.server_id, job.query_id);
+            let stored = fixture
                 .store
-                .claim_advice_job(i64::MAX / 2 + 2 * LEASE_US)
-                .unwrap(),
-            None
-        );
+                .read(|reader| reader.recommendations_of(&[key], 1))
+                .unwrap();
+            assert_eq!(stored, [(key, vec![found])].into());
+            assert_eq!(
+                fixture
+                    .store
+                    .claim_advice_job(i64::MAX / 2 + 2 * LEASE_US)
+                    .unwrap(),
+                None
+            );
+        }
     }
 
     #[test]
     fn outcomes_without_an_answer() {
-        let check = |outcome: AdviceOutcome, expected: AdviceCounts| {
-            let fixture = queued();
-            let job = fixture.store.claim_advice_job(LATER_US).unwrap().unwrap();
-            fixture.store.finish_advice_job(&job, &outcome).unwrap();
-            assert_eq!(counts(&fixture), expected, "{outcome:?}");
-            fixture
+        let check = |outcome: AdviceOutcome, expected: AdviceCounts| -> Vec<Fixture> {
+            queued()
+                .inspect(|fixture| {
+                    let job = fixture.store.claim_advice_job(LATER_US).unwrap().unwrap();
+                    fixture.store.finish_advice_job(&job, &outcome).unwrap();
+                    assert_eq!(counts(fixture), expected, "{outcome:?}");
+                })
+                .collect()
         };
         let reason = || "the answer names a table that is not in the plan".to_owned();
         check(
@@ -364,7 +368,7 @@ mod tests {
             },
         );
         let run_after_us = LATER_US + 5;
-        let fixture = check(
+        let waiting = check(
             AdviceOutcome::Retry {
                 reason: reason(),
                 run_after_us,
@@ -374,15 +378,11 @@ mod tests {
                 ..AdviceCounts::default()
             },
         );
-        assert_eq!(
-            fixture.store.claim_advice_job(run_after_us - 1).unwrap(),
-            None
-        );
-        let again = fixture
-            .store
-            .claim_advice_job(run_after_us)
-            .unwrap()
-            .unwrap();
-        assert_eq!(again.attempts, 2);
+        for fixture in waiting {
+            let store = &fixture.store;
+            assert_eq!(store.claim_advice_job(run_after_us - 1).unwrap(), None);
+            let again = store.claim_advice_job(run_after_us).unwrap().unwrap();
+            assert_eq!(again.attempts, 2);
+        }
     }
 }

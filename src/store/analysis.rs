@@ -312,86 +312,90 @@ mod tests {
 
     #[test]
     fn the_slowest_of_a_query_come_first_and_those_without_time_last() {
-        let fixture = Fixture::new();
-        let five = five(&fixture);
-        let key = (fixture.server, five[0].query_id);
-        let pick = |numbers: &[usize]| numbers.iter().map(|n| five[*n].clone()).collect::<Vec<_>>();
-        fixture
-            .store
-            .read(|reader| {
-                assert_eq!(
-                    reader.analyses_of(&[key], 10)?[&key],
-                    pick(&[3, 0, 4, 1, 2])
-                );
-                assert_eq!(reader.analyses_of(&[key], 2)?[&key], pick(&[3, 0]));
-                assert_eq!(
-                    reader.analyses_between(&[key], at(1), at(3), 2)?[&key],
-                    pick(&[1, 2])
-                );
-                Ok(())
-            })
-            .unwrap();
+        for fixture in Fixture::each() {
+            let five = five(&fixture);
+            let key = (fixture.server, five[0].query_id);
+            let pick =
+                |numbers: &[usize]| numbers.iter().map(|n| five[*n].clone()).collect::<Vec<_>>();
+            fixture
+                .store
+                .read(|reader| {
+                    assert_eq!(
+                        reader.analyses_of(&[key], 10)?[&key],
+                        pick(&[3, 0, 4, 1, 2])
+                    );
+                    assert_eq!(reader.analyses_of(&[key], 2)?[&key], pick(&[3, 0]));
+                    assert_eq!(
+                        reader.analyses_between(&[key], at(1), at(3), 2)?[&key],
+                        pick(&[1, 2])
+                    );
+                    Ok(())
+                })
+                .unwrap();
+        }
     }
 
     #[test]
     fn pages_give_each_analysis_once_newest_first() {
-        let fixture = Fixture::new();
-        let five = five(&fixture);
-        let walk = |mut page: AnalysisPage| {
-            let mut all = Vec::new();
-            loop {
-                let rows = fixture.store.read(|reader| reader.analyses(&page)).unwrap();
-                let Some(last) = rows.last() else { return all };
-                page.after = Some(ExecutionKey {
-                    started_at: last.started_at,
-                    server_id: last.server_id,
-                    id: last.execution_id,
-                });
-                all.extend(rows);
-            }
-        };
-        let newest_first: Vec<_> = five.iter().rev().cloned().collect();
-        let page = AnalysisPage {
-            limit: 2,
-            ..AnalysisPage::default()
-        };
-        assert_eq!(walk(page.clone()), newest_first);
-        assert_eq!(
-            walk(AnalysisPage {
-                min_severity: Some(Severity::Notice),
-                query: Some((fixture.server, five[0].query_id)),
-                since: Some(at(1)),
-                ..page
-            }),
-            [five[4].clone(), five[2].clone()]
-        );
+        for fixture in Fixture::each() {
+            let five = five(&fixture);
+            let walk = |mut page: AnalysisPage| {
+                let mut all = Vec::new();
+                loop {
+                    let rows = fixture.store.read(|reader| reader.analyses(&page)).unwrap();
+                    let Some(last) = rows.last() else { return all };
+                    page.after = Some(ExecutionKey {
+                        started_at: last.started_at,
+                        server_id: last.server_id,
+                        id: last.execution_id,
+                    });
+                    all.extend(rows);
+                }
+            };
+            let newest_first: Vec<_> = five.iter().rev().cloned().collect();
+            let page = AnalysisPage {
+                limit: 2,
+                ..AnalysisPage::default()
+            };
+            assert_eq!(walk(page.clone()), newest_first);
+            assert_eq!(
+                walk(AnalysisPage {
+                    min_severity: Some(Severity::Notice),
+                    query: Some((fixture.server, five[0].query_id)),
+                    since: Some(at(1)),
+                    ..page
+                }),
+                [five[4].clone(), five[2].clone()]
+            );
+        }
     }
 
     #[test]
     fn an_analysis_replaces_the_earlier_one_with_its_findings() {
-        let fixture = Fixture::new();
-        let mut execution = execution(fixture.server, "select $1", 0, 5.0);
-        execution.open = true;
-        let mut first = batch(fixture.server, 0, 10);
-        let two = vec![
-            finding(Rule::SeqScanFilter, Severity::Critical),
-            finding(Rule::SortSpill, Severity::Info),
-        ];
-        first.analyses = vec![analysis(&execution, two)];
-        first.executions = vec![execution.clone()];
-        fixture.ingest(&first).unwrap();
+        for fixture in Fixture::each() {
+            let mut execution = execution(fixture.server, "select $1", 0, 5.0);
+            execution.open = true;
+            let mut first = batch(fixture.server, 0, 10);
+            let two = vec![
+                finding(Rule::SeqScanFilter, Severity::Critical),
+                finding(Rule::SortSpill, Severity::Info),
+            ];
+            first.analyses = vec![analysis(&execution, two)];
+            first.executions = vec![execution.clone()];
+            fixture.ingest(&first).unwrap();
 
-        let mut second = batch(fixture.server, 10, 20);
-        let one = vec![finding(Rule::NoPlan, Severity::Notice)];
-        second.analyses = vec![analysis(&execution, one.clone())];
-        fixture.ingest(&second).unwrap();
+            let mut second = batch(fixture.server, 10, 20);
+            let one = vec![finding(Rule::NoPlan, Severity::Notice)];
+            second.analyses = vec![analysis(&execution, one.clone())];
+            fixture.ingest(&second).unwrap();
 
-        let key = ExecutionKey::of(&execution);
-        let findings = fixture
-            .store
-            .read(|reader| reader.findings_of(&[key]))
-            .unwrap();
-        assert_eq!(findings, [(key, one)].into());
-        assert_eq!(fixture.count("analyses"), 1);
+            let key = ExecutionKey::of(&execution);
+            let findings = fixture
+                .store
+                .read(|reader| reader.findings_of(&[key]))
+                .unwrap();
+            assert_eq!(findings, [(key, one)].into());
+            assert_eq!(fixture.count("analyses"), 1);
+        }
     }
 }

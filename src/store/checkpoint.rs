@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use super::{
     Error, Store,
     backend::{Connection, each},
+    claim::{self, ClaimNumber},
     column::{hash, hash_bytes, known, name_of, named, text},
     schema::{checkpoints, gaps, generations},
 };
@@ -86,11 +87,12 @@ impl Store {
         rows.into_iter().map(generation).collect()
     }
 
-    /// Notes a generation that was found, or found under another name, without moving its position.
-    pub fn note_generation(&self, found: &Generation) -> Result<(), Error> {
-        self.connections
-            .writer()?
-            .write(|connection| advance(connection, found, found.offset_bytes))
+    /// Notes a generation that was found, or found under another name, without moving its position. For the holder of the server's claim.
+    pub fn note_generation(&self, claim: ClaimNumber, found: &Generation) -> Result<(), Error> {
+        self.connections.writer()?.write(|connection| {
+            claim::check(connection, found.server_id, claim)?;
+            advance(connection, found, found.offset_bytes)
+        })
     }
 }
 
@@ -211,7 +213,7 @@ fn position(connection: &mut Connection, key: (i64, i64)) -> Result<Option<i64>,
         .select(checkpoints::offset_bytes);
     Ok(match connection {
         Connection::Sqlite(c) => stored.first(c).optional()?,
-        Connection::Postgres(c) => stored.for_update().first(c).optional()?,
+        Connection::Postgres(c) => stored.for_update().first(&mut **c).optional()?,
     })
 }
 

@@ -4,8 +4,6 @@
 
 use std::{
     fmt,
-    fs::File,
-    io,
     ops::{Deref, DerefMut},
     path::{Path, PathBuf},
     str::FromStr,
@@ -15,16 +13,17 @@ use std::{
     },
 };
 
+use jiff::Timestamp;
+
 use super::{
     Error,
     backend::{
         Connection,
-        postgres::{self, PostgresUrl},
+        postgres::{self, Access, PostgresUrl, partition::Partitions},
         sqlite::Database,
     },
     migrations,
 };
-use crate::model::position::ServerId;
 
 /// Address of a store: `sqlite://PATH`, where PATH is taken as it stands, or `postgres://…` as libpq takes it. Shown without passwords.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,32 +79,63 @@ impl FromStr for StoreUrl {
 /// As many snapshots can be read at once; more readers wait.
 pub const READERS: usize = 4;
 
+/// How many days a new partition is wide.
+const PARTITION_DAYS: i64 = 1;
+
 /// Every connection of one store.
 pub(super) struct Connections {
-    place: Place,
+    pub(super) place: Place,
     writer: Pool,
     readers: Pool,
     statements_read: Arc<AtomicU64>,
 }
 
 /// Where connections are made.
-enum Place {
+pub(super) enum Place {
     Sqlite(Database),
-    Postgres(PostgresUrl),
+    Postgres {
+        url: PostgresUrl,
+        partitions: Partitions,
+    },
 }
 
 impl Place {
-    fn writer(&self) -> Result<Connection, Error> {
+    /// Makes room for rows of those times, where the store is in pieces by time; to be called before the transaction that stores them.
+    pub(super) fn make_room(
+        &self,
+        connection: &mut Connection,
+        times: impl IntoIterator<Item = Timestamp>,
+    ) -> Result<(), Error> {
+        if let (Self::Postgres { partitions, .. }, Connection::Postgres(session)) =
+            (self, connection)
+        {
+            partitions.ensure(session, times, Timestamp::now())?;
+        }
+        Ok(())
+    }
+
+    /// To be called when rows could not be stored: another process may have dropped what this one remembers to have made.
+    pub(super) fn forget_room(&self) {
+        if let Self::Postgres { partitions, .. } = self {
+            partitions.forget();
+        }
+    }
+
+    pub(super) fn writer(&self) -> Result<Connection, Error> {
         Ok(match self {
             Self::Sqlite(database) => Connection::Sqlite(database.writer()?),
-            Self::Postgres(url) => Connection::Postgres(postgres::writer(url)?),
+            Self::Postgres { url, .. } => {
+                Connection::Postgres(postgres::connect(url, Access::Write)?)
+            }
         })
     }
 
     fn reader(&self) -> Result<Connection, Error> {
         Ok(match self {
             Self::Sqlite(database) => Connection::Sqlite(database.reader()?),
-            Self::Postgres(url) => Connection::Postgres(postgres::reader(url)?),
+            Self::Postgres { url, .. } => {
+                Connection::Postgres(postgres::connect(url, Access::Read)?)
+            }
         })
     }
 }
@@ -119,9 +149,13 @@ impl Connections {
                 migrations::run(&store, &mut Connection::Sqlite(database.writer()?))
             })?),
             StoreUrl::Postgres(server) => {
-                let mut connection = Connection::Postgres(postgres::writer(server)?);
+                let mut connection =
+                    Connection::Postgres(postgres::connect(server, Access::Write)?);
                 migrations::run(&server.to_string(), &mut connection)?;
-                Place::Postgres(server.clone())
+                Place::Postgres {
+                    url: server.clone(),
+                    partitions: Partitions::new(PARTITION_DAYS),
+                }
             }
         };
         Ok(Self {
@@ -146,14 +180,6 @@ impl Connections {
             });
             Ok(connection)
         })
-    }
-
-    /// A file that stands for one server's ingest; locked by whoever writes it.
-    pub(super) fn ingest_lock(&self, server: ServerId) -> Result<File, io::Error> {
-        match &self.place {
-            Place::Sqlite(database) => database.ingest_lock(server),
-            Place::Postgres(_) => Err(io::Error::other("not there yet")),
-        }
     }
 
     pub(super) fn statements_read(&self) -> u64 {
@@ -305,9 +331,9 @@ mod tests {
     fn only_the_owner_may_read_what_is_created() {
         let fixture = Fixture::new();
         fixture.ingest(&batch(fixture.server, 0, 10)).unwrap();
-        assert_eq!(mode(fixture.path.parent().unwrap()), 0o700);
+        assert_eq!(mode(fixture.path().parent().unwrap()), 0o700);
         for suffix in ["", "-wal", "-shm"] {
-            let path = PathBuf::from(format!("{}{suffix}", fixture.path.display()));
+            let path = PathBuf::from(format!("{}{suffix}", fixture.path().display()));
             assert_eq!(mode(&path), 0o600, "{}", path.display());
         }
     }
@@ -321,7 +347,7 @@ mod tests {
             "2026-11-20 09:00:00 UTC LOG:  not a database\n".repeat(100),
         )
         .unwrap();
-        let error = open(&path).err().unwrap().to_string();
+        let error = open(&StoreUrl::sqlite(&path)).err().unwrap().to_string();
         assert_eq!(
             error,
             format!(
@@ -336,7 +362,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("file"), "").unwrap();
         let path = folder.path().join("file/plantail.db");
-        let error = open(&path).err().unwrap().to_string();
+        let error = open(&StoreUrl::sqlite(&path)).err().unwrap().to_string();
         assert!(
             error.starts_with(&format!("cannot create the store {}: ", path.display())),
             "{error}"
@@ -353,7 +379,7 @@ mod tests {
                 .map(|_| {
                     scope.spawn(|| {
                         start.wait();
-                        open(&path).map(|_| ())
+                        open(&StoreUrl::sqlite(&path)).map(|_| ())
                     })
                 })
                 .collect();
@@ -368,7 +394,7 @@ mod tests {
     fn two_handles_write_and_read_without_being_busy() {
         const BATCHES: u64 = 40;
         let fixture = Fixture::new();
-        let other = open(&fixture.path).unwrap();
+        let other = open(&fixture.url).unwrap();
         let write = |store: &Store, name: &str| {
             let server = Server::named(name);
             store.ensure_server(&server).unwrap();
@@ -400,55 +426,57 @@ mod tests {
 
     #[test]
     fn a_reader_sees_one_snapshot() {
-        let fixture = Fixture::new();
-        let ingest = |from: u64| {
-            let mut batch = batch(fixture.server, from, from + 10);
-            batch.executions = vec![execution(fixture.server, "select $1", from, 1.0)];
-            fixture.ingest(&batch).unwrap();
-        };
-        ingest(0);
-        let page = ExecutionPage {
-            limit: 10,
-            ..ExecutionPage::default()
-        };
-        let seen = fixture.store.read(|reader| {
-            let before = reader.executions(&page)?.len();
-            ingest(10);
-            Ok((before, reader.executions(&page)?.len()))
-        });
-        assert_eq!(seen.unwrap(), (1, 1));
-        let after = fixture
-            .store
-            .read(|reader| Ok(reader.executions(&page)?.len()));
-        assert_eq!(after.unwrap(), 2);
+        for fixture in Fixture::each() {
+            let ingest = |from: u64| {
+                let mut batch = batch(fixture.server, from, from + 10);
+                batch.executions = vec![execution(fixture.server, "select $1", from, 1.0)];
+                fixture.ingest(&batch).unwrap();
+            };
+            ingest(0);
+            let page = ExecutionPage {
+                limit: 10,
+                ..ExecutionPage::default()
+            };
+            let seen = fixture.store.read(|reader| {
+                let before = reader.executions(&page)?.len();
+                ingest(10);
+                Ok((before, reader.executions(&page)?.len()))
+            });
+            assert_eq!(seen.unwrap(), (1, 1));
+            let after = fixture
+                .store
+                .read(|reader| Ok(reader.executions(&page)?.len()));
+            assert_eq!(after.unwrap(), 2);
+        }
     }
 
     #[test]
     fn more_readers_than_places_get_through_after_panics_in_all_places() {
-        let fixture = Fixture::new();
-        let all_in = Barrier::new(READERS);
-        thread::scope(|scope| {
-            let failing: Vec<_> = (0..READERS)
-                .map(|_| {
-                    scope.spawn(|| {
-                        let _ = fixture.store.read(|_| -> Result<(), Error> {
-                            all_in.wait();
-                            panic!("a reader fails")
-                        });
+        for fixture in Fixture::each() {
+            let all_in = Barrier::new(READERS);
+            thread::scope(|scope| {
+                let failing: Vec<_> = (0..READERS)
+                    .map(|_| {
+                        scope.spawn(|| {
+                            let _ = fixture.store.read(|_| -> Result<(), Error> {
+                                all_in.wait();
+                                panic!("a reader fails")
+                            });
+                        })
                     })
-                })
-                .collect();
-            for thread in failing {
-                assert!(thread.join().is_err());
-            }
-            let reading: Vec<_> = (0..2 * READERS)
-                .map(|_| {
-                    scope.spawn(|| fixture.store.read(|reader| reader.servers()).unwrap().len())
-                })
-                .collect();
-            for thread in reading {
-                assert_eq!(thread.join().unwrap(), 1);
-            }
-        });
+                    .collect();
+                for thread in failing {
+                    assert!(thread.join().is_err());
+                }
+                let reading: Vec<_> = (0..2 * READERS)
+                    .map(|_| {
+                        scope.spawn(|| fixture.store.read(|reader| reader.servers()).unwrap().len())
+                    })
+                    .collect();
+                for thread in reading {
+                    assert_eq!(thread.join().unwrap(), 1);
+                }
+            });
+        }
     }
 }

@@ -326,80 +326,83 @@ mod tests {
 
     #[test]
     fn pages_give_each_execution_once_newest_first() {
-        let fixture = Fixture::new();
-        let all = with_ties(&fixture);
-        for limit in 1..5 {
-            let page = ExecutionPage {
-                limit,
-                ..ExecutionPage::default()
-            };
-            assert_eq!(walk(&fixture, page), all);
+        for fixture in Fixture::each() {
+            let all = with_ties(&fixture);
+            for limit in 1..5 {
+                let page = ExecutionPage {
+                    limit,
+                    ..ExecutionPage::default()
+                };
+                assert_eq!(walk(&fixture, page), all);
+            }
         }
     }
 
     #[test]
     fn filters_of_a_page() {
-        let fixture = Fixture::new();
-        let all = with_ties(&fixture);
-        let check = |page: ExecutionPage, passes: &dyn Fn(&Execution) -> bool| {
-            let expected: Vec<_> = all.iter().filter(|e| passes(e)).cloned().collect();
-            assert!(!expected.is_empty() && expected.len() < all.len());
-            assert_eq!(walk(&fixture, ExecutionPage { limit: 2, ..page }), expected);
-        };
-        let none = ExecutionPage::default();
-        let server = fixture.server;
-        check(
-            ExecutionPage {
-                server: Some(server),
-                ..none
-            },
-            &|e| e.server_id == server,
-        );
-        let query = all[0].query.clone();
-        check(
-            ExecutionPage {
-                query: Some((query.server_id, query.id)),
-                ..none
-            },
-            &|e| e.query == query,
-        );
-        check(
-            ExecutionPage {
-                min_duration_ms: Some(4.0),
-                ..none
-            },
-            &|e| e.duration_ms >= Some(4.0),
-        );
-        check(
-            ExecutionPage {
-                since: Some(at(1)),
-                until: Some(at(2)),
-                ..none
-            },
-            &|e| e.started_at == at(1),
-        );
+        for fixture in Fixture::each() {
+            let all = with_ties(&fixture);
+            let check = |page: ExecutionPage, passes: &dyn Fn(&Execution) -> bool| {
+                let expected: Vec<_> = all.iter().filter(|e| passes(e)).cloned().collect();
+                assert!(!expected.is_empty() && expected.len() < all.len());
+                assert_eq!(walk(&fixture, ExecutionPage { limit: 2, ..page }), expected);
+            };
+            let none = ExecutionPage::default();
+            let server = fixture.server;
+            check(
+                ExecutionPage {
+                    server: Some(server),
+                    ..none
+                },
+                &|e| e.server_id == server,
+            );
+            let query = all[0].query.clone();
+            check(
+                ExecutionPage {
+                    query: Some((query.server_id, query.id)),
+                    ..none
+                },
+                &|e| e.query == query,
+            );
+            check(
+                ExecutionPage {
+                    min_duration_ms: Some(4.0),
+                    ..none
+                },
+                &|e| e.duration_ms >= Some(4.0),
+            );
+            check(
+                ExecutionPage {
+                    since: Some(at(1)),
+                    until: Some(at(2)),
+                    ..none
+                },
+                &|e| e.started_at == at(1),
+            );
+        }
     }
 
     #[test]
     fn the_newest_of_each_query() {
-        let fixture = Fixture::new();
-        let all = with_ties(&fixture);
-        let mut keys: Vec<QueryKey> = all.iter().map(|e| (e.server_id, e.query.id)).collect();
-        keys.sort();
-        keys.push((fixture.server, QueryId(1)));
-        let newest = fixture
-            .store
-            .read(|reader| reader.executions_of(&keys, 3))
-            .unwrap();
-        assert_eq!(newest.len(), 5);
-        for (key, rows) in newest {
-            let expected: Vec<_> = all
-                .iter()
-                .filter(|e| (e.server_id, e.query.id) == key)
-                .take(3)
-                .cloned()
-                .collect();
-            assert_eq!(rows, expected);
+        for fixture in Fixture::each() {
+            let all = with_ties(&fixture);
+            let mut keys: Vec<QueryKey> = all.iter().map(|e| (e.server_id, e.query.id)).collect();
+            keys.sort();
+            keys.push((fixture.server, QueryId(1)));
+            let newest = fixture
+                .store
+                .read(|reader| reader.executions_of(&keys, 3))
+                .unwrap();
+            assert_eq!(newest.len(), 5);
+            for (key, rows) in newest {
+                let expected: Vec<_> = all
+                    .iter()
+                    .filter(|e| (e.server_id, e.query.id) == key)
+                    .take(3)
+                    .cloned()
+                    .collect();
+                assert_eq!(rows, expected);
+            }
         }
     }
 }

@@ -2,11 +2,15 @@
 //!
 //! Every value is the simplest of its kind; a test changes the fields that it is about.
 
-#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a failed unwrap is a failed test, which says in which database it failed"
+)]
 
 use std::{
     collections::HashMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
@@ -14,7 +18,10 @@ use diesel::prelude::*;
 use jiff::Timestamp;
 use tempfile::TempDir;
 
-use super::{Batch, Config, Error, Ingested, Reader, Store, StoreUrl, sql::Sql};
+use super::{
+    Batch, ClaimNumber, Config, Error, Ingested, Reader, Store, StoreUrl,
+    backend::postgres::fixture::Database, sql::Sql,
+};
 use crate::model::{
     accounting::Accounting,
     breach::{Breach, BreachKind, QueryHistory},
@@ -29,27 +36,56 @@ use crate::model::{
     recommendation::{Recommendation, RecommendationId, RecommendationKind, Source, Verification},
 };
 
-/// A store in a folder of its own, with one server, `shop`.
+/// An empty store with one server, `shop`.
 pub(super) struct Fixture {
     pub(super) store: Store,
-    pub(super) path: PathBuf,
     pub(super) server: ServerId,
-    _folder: TempDir,
+    pub(super) url: StoreUrl,
+    /// Removed with the fixture.
+    _home: (Option<TempDir>, Option<Database>),
 }
 
 impl Fixture {
+    /// In a file of its own.
     pub(super) fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("state/plantail.db");
-        let store = open(&path).unwrap();
+        let url = StoreUrl::sqlite(&folder.path().join("state/plantail.db"));
+        Self::open(url, (Some(folder), None))
+    }
+
+    /// In each database that a store can be in: what holds of one holds of the other. PostgreSQL is left out, with a message, where it isn't
+    /// installed.
+    pub(super) fn each() -> impl Iterator<Item = Self> {
+        let postgres = Database::new().map(|database| {
+            let url = StoreUrl::Postgres(database.url("postgres"));
+            Self::open(url, (None, Some(database)))
+        });
+        [Self::new()].into_iter().chain(postgres)
+    }
+
+    fn open(url: StoreUrl, home: (Option<TempDir>, Option<Database>)) -> Self {
+        let store = open(&url).unwrap();
         let server = Server::named("shop");
         store.ensure_server(&server).unwrap();
         Self {
             store,
-            path,
             server: server.id,
-            _folder: folder,
+            url,
+            _home: home,
         }
+    }
+
+    /// The store's file.
+    pub(super) fn path(&self) -> &Path {
+        match &self.url {
+            StoreUrl::Sqlite(path) => path,
+            StoreUrl::Postgres(_) => panic!("a store in PostgreSQL has no file"),
+        }
+    }
+
+    /// The same store as another process would open it.
+    pub(super) fn reopen(&self) -> Store {
+        open(&self.url).unwrap()
     }
 
     /// Stores the batch; every slow execution opens a breach.
@@ -124,10 +160,16 @@ impl Fixture {
     }
 }
 
-pub(super) fn open(path: &std::path::Path) -> Result<Store, Error> {
-    Store::open(&Config {
-        url: StoreUrl::sqlite(path),
-    })
+pub(super) fn open(url: &StoreUrl) -> Result<Store, Error> {
+    Store::open(&Config { url: url.clone() })
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            std::eprintln!("the store was {}", self.url);
+        }
+    }
 }
 
 /// A policy by which every slow execution breaches the slow threshold.
@@ -196,6 +238,7 @@ pub(super) fn generation(server: ServerId, offset_bytes: u64) -> Generation {
 pub(super) fn batch(server: ServerId, from_bytes: u64, to_bytes: u64) -> Batch {
     Batch {
         server,
+        claim: ClaimNumber::default(),
         generation: generation(server, to_bytes),
         from_bytes,
         executions: Vec::new(),

@@ -255,84 +255,86 @@ mod tests {
 
     #[test]
     fn incidents_of_queries_and_executions() {
-        let fixture = Fixture::new();
-        let server = fixture.server;
-        let sorted = execution(server, "select a order by b", 5, 9.0);
-        let key = ExecutionKey::of(&sorted);
-        let query = sorted.query.id;
-        let mut first = temporary_file(server, 1, query);
-        let mut second = temporary_file(server, 2, query);
-        second.facts = IncidentFacts {
-            size_bytes: None,
-            wait_ms: Some(1000.5),
-            lock_mode: Some("ShareLock"),
-            lock_type: Some("transactionid"),
-            waiting_pid: Some(7),
-            holder_pids: vec![8, 9],
-            ..IncidentFacts::of(IncidentKind::LockWait)
-        };
-        let mut unattributed = temporary_file(server, 3, query);
-        unattributed.query_id = None;
-        let mut given = batch(server, 0, 100);
-        given.incidents = vec![first.clone(), second.clone(), unattributed];
-        given.incident_executions = vec![IncidentExecution {
-            position: first.position,
-            log_time: first.log_time,
-            started_at: sorted.started_at,
-            execution_id: sorted.id,
-            query_id: query,
-        }];
-        given.executions = vec![sorted.clone()];
-        fixture.ingest(&given).unwrap();
-        let of = |limit| {
-            fixture.store.read(|reader| {
-                let by_query = reader.incidents_of_queries(&[(server, query)], limit)?;
-                let by_execution = reader.incidents_of(&[key], limit)?;
-                Ok((
-                    by_query[&(server, query)].clone(),
-                    by_execution[&key].clone(),
-                ))
-            })
-        };
-        first.execution = Some((sorted.started_at, sorted.id));
-        assert_eq!(
-            of(10).unwrap(),
-            (vec![second.clone(), first.clone()], vec![first.clone()])
-        );
-        assert_eq!(of(1).unwrap().0, [second.clone()]);
+        for fixture in Fixture::each() {
+            let server = fixture.server;
+            let sorted = execution(server, "select a order by b", 5, 9.0);
+            let key = ExecutionKey::of(&sorted);
+            let query = sorted.query.id;
+            let mut first = temporary_file(server, 1, query);
+            let mut second = temporary_file(server, 2, query);
+            second.facts = IncidentFacts {
+                size_bytes: None,
+                wait_ms: Some(1000.5),
+                lock_mode: Some("ShareLock"),
+                lock_type: Some("transactionid"),
+                waiting_pid: Some(7),
+                holder_pids: vec![8, 9],
+                ..IncidentFacts::of(IncidentKind::LockWait)
+            };
+            let mut unattributed = temporary_file(server, 3, query);
+            unattributed.query_id = None;
+            let mut given = batch(server, 0, 100);
+            given.incidents = vec![first.clone(), second.clone(), unattributed];
+            given.incident_executions = vec![IncidentExecution {
+                position: first.position,
+                log_time: first.log_time,
+                started_at: sorted.started_at,
+                execution_id: sorted.id,
+                query_id: query,
+            }];
+            given.executions = vec![sorted.clone()];
+            fixture.ingest(&given).unwrap();
+            let of = |limit| {
+                fixture.store.read(|reader| {
+                    let by_query = reader.incidents_of_queries(&[(server, query)], limit)?;
+                    let by_execution = reader.incidents_of(&[key], limit)?;
+                    Ok((
+                        by_query[&(server, query)].clone(),
+                        by_execution[&key].clone(),
+                    ))
+                })
+            };
+            first.execution = Some((sorted.started_at, sorted.id));
+            assert_eq!(
+                of(10).unwrap(),
+                (vec![second.clone(), first.clone()], vec![first.clone()])
+            );
+            assert_eq!(of(1).unwrap().0, [second.clone()]);
 
-        // The other's execution comes with a later batch; what is stored stays.
-        let mut later = batch(server, 100, 200);
-        let mut again = first.clone();
-        again.query_id = None;
-        later.incidents = vec![again];
-        later.incident_executions = vec![IncidentExecution {
-            position: second.position,
-            log_time: second.log_time,
-            ..given.incident_executions[0]
-        }];
-        fixture.ingest(&later).unwrap();
-        second.execution = first.execution;
-        assert_eq!(
-            of(10).unwrap(),
-            (vec![second.clone(), first.clone()], vec![first, second])
-        );
+            // The other's execution comes with a later batch; what is stored stays.
+            let mut later = batch(server, 100, 200);
+            let mut again = first.clone();
+            again.query_id = None;
+            later.incidents = vec![again];
+            later.incident_executions = vec![IncidentExecution {
+                position: second.position,
+                log_time: second.log_time,
+                ..given.incident_executions[0]
+            }];
+            fixture.ingest(&later).unwrap();
+            second.execution = first.execution;
+            assert_eq!(
+                of(10).unwrap(),
+                (vec![second.clone(), first.clone()], vec![first, second])
+            );
+        }
     }
 
     #[test]
     fn counts_add_up() {
-        let fixture = Fixture::new();
-        for to_bytes in [100, 200] {
-            let mut batch = batch(fixture.server, to_bytes - 100, to_bytes);
-            batch.accounting.incidents.insert(IncidentKind::Deadlock, 2);
-            fixture.ingest(&batch).unwrap();
+        for fixture in Fixture::each() {
+            for to_bytes in [100, 200] {
+                let mut batch = batch(fixture.server, to_bytes - 100, to_bytes);
+                batch.accounting.incidents.insert(IncidentKind::Deadlock, 2);
+                fixture.ingest(&batch).unwrap();
+            }
+            let counts = fixture.store.read(|reader| reader.accounting()).unwrap();
+            let counts = only(fixture.server, counts).incidents;
+            assert_eq!(
+                counts.into_iter().collect::<Vec<_>>(),
+                [(IncidentKind::Deadlock, 4)]
+            );
         }
-        let counts = fixture.store.read(|reader| reader.accounting()).unwrap();
-        let counts = only(fixture.server, counts).incidents;
-        assert_eq!(
-            counts.into_iter().collect::<Vec<_>>(),
-            [(IncidentKind::Deadlock, 4)]
-        );
     }
 
     #[test]

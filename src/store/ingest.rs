@@ -11,6 +11,7 @@ use super::{
     Error, Store, accounting, advice_job, analysis,
     backend::Connection,
     breach, checkpoint,
+    claim::{self, ClaimNumber},
     execution::{self, ExecutionKey},
     incident, plan, query, query_cap, recommendation, server, statistics,
 };
@@ -28,8 +29,9 @@ use crate::model::{
 /// Everything that one stretch of one generation's log gave; stored in one transaction with the position that it brings us to.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Stored before, by [`Store::ensure_server`].
     pub server: ServerId,
+    /// Of the server's ingest, by [`Store::claim_ingest`]. [`Error::ClaimLost`] if it isn't the newest.
+    pub claim: ClaimNumber,
     /// The generation as it is after the batch; its row is made if it is missing.
     pub generation: Generation,
     /// Where the stretch begins. The stored position must be this (0 for a new generation), else [`Error::Fenced`].
@@ -82,9 +84,17 @@ impl Store {
         batch: &Batch,
         policy: &dyn Fn(&QueryHistory) -> Vec<Breach>,
     ) -> Result<Ingested, Error> {
-        self.connections
-            .writer()?
+        let place = &self.connections.place;
+        let mut writer = self.connections.writer()?;
+        let executions = batch
+            .executions
+            .iter()
+            .map(|execution| execution.started_at);
+        let incidents = batch.incidents.iter().map(|incident| incident.log_time);
+        place.make_room(&mut writer, executions.chain(incidents))?;
+        writer
             .write(|connection| store(connection, batch, policy))
+            .inspect_err(|_| place.forget_room())
     }
 }
 
@@ -94,6 +104,7 @@ fn store(
     policy: &dyn Fn(&QueryHistory) -> Vec<Breach>,
 ) -> Result<Ingested, Error> {
     let now = Timestamp::now();
+    claim::check(connection, batch.server, batch.claim)?;
     let capped = query_cap::apply(connection, batch)?;
     let batch = capped.as_ref().unwrap_or(batch);
     checkpoint::advance(connection, &batch.generation, batch.from_bytes)?;
@@ -336,156 +347,162 @@ mod tests {
 
     #[test]
     fn a_batch_reads_back_whole() {
-        let fixture = Fixture::new();
-        let batch = full_batch(fixture.server);
-        let ingested = fixture.ingest(&batch).unwrap();
+        for fixture in Fixture::each() {
+            let batch = full_batch(fixture.server);
+            let ingested = fixture.ingest(&batch).unwrap();
 
-        assert_eq!(
-            ingested,
-            Ingested {
-                new_queries: 1,
-                withdrawn_queries: 0,
-                opened_breaches: 1
-            }
-        );
-        assert_eq!(
-            fixture.store.generations(fixture.server).unwrap(),
-            std::slice::from_ref(&batch.generation)
-        );
-        assert_eq!(
-            fixture.store.server_state(fixture.server).unwrap(),
-            ServerState {
-                log_line_prefix: None,
-                pairing: Some(vec![0, 255]),
-                first_seen: Some(at(-1)),
-                last_seen: Some(at(2)),
-            }
-        );
-        let slow = &batch.executions[0];
-        let query = (fixture.server, slow.query.id);
-        let key = ExecutionKey::of(slow);
-        fixture
-            .store
-            .read(|reader| {
-                let newest_first: Vec<Execution> = batch.executions.iter().rev().cloned().collect();
-                assert_eq!(
-                    reader.executions_of(&[query], 10)?,
-                    [(query, newest_first)].into()
-                );
-                let stored = |ordinal, document: &str| StoredPlan {
-                    ordinal,
-                    shape: batch.plans[0].plan.shape,
-                    duration_ms: 1.25,
-                    format: batch.plans[0].format,
-                    document: document.to_owned(),
-                };
-                assert_eq!(
-                    reader.plans_of(&[key])?,
-                    [(key, vec![stored(0, "{\"Plan\": 1}"), stored(1, "")])].into()
-                );
-                assert_eq!(reader.plan(key, 1)?, Some(stored(1, "")));
-                assert_eq!(reader.plan(key, 2)?, None);
+            assert_eq!(
+                ingested,
+                Ingested {
+                    new_queries: 1,
+                    withdrawn_queries: 0,
+                    opened_breaches: 1
+                }
+            );
+            assert_eq!(
+                fixture.store.generations(fixture.server).unwrap(),
+                std::slice::from_ref(&batch.generation)
+            );
+            assert_eq!(
+                fixture.store.server_state(fixture.server).unwrap(),
+                ServerState {
+                    log_line_prefix: None,
+                    pairing: Some(vec![0, 255]),
+                    first_seen: Some(at(-1)),
+                    last_seen: Some(at(2)),
+                }
+            );
+            let slow = &batch.executions[0];
+            let query = (fixture.server, slow.query.id);
+            let key = ExecutionKey::of(slow);
+            fixture
+                .store
+                .read(|reader| {
+                    let newest_first: Vec<Execution> =
+                        batch.executions.iter().rev().cloned().collect();
+                    assert_eq!(
+                        reader.executions_of(&[query], 10)?,
+                        [(query, newest_first)].into()
+                    );
+                    let stored = |ordinal, document: &str| StoredPlan {
+                        ordinal,
+                        shape: batch.plans[0].plan.shape,
+                        duration_ms: 1.25,
+                        format: batch.plans[0].format,
+                        document: document.to_owned(),
+                    };
+                    assert_eq!(
+                        reader.plans_of(&[key])?,
+                        [(key, vec![stored(0, "{\"Plan\": 1}"), stored(1, "")])].into()
+                    );
+                    assert_eq!(reader.plan(key, 1)?, Some(stored(1, "")));
+                    assert_eq!(reader.plan(key, 2)?, None);
 
-                let mut bare = batch.analyses[0].clone();
-                let findings = std::mem::take(&mut bare.findings);
-                assert_eq!(
-                    reader.analyses_of(&[query], 10)?,
-                    [(query, vec![bare])].into()
-                );
-                assert_eq!(reader.findings_of(&[key])?, [(key, findings)].into());
-                assert_eq!(
-                    reader.recommendations_of(&[query], 10)?,
-                    [(query, batch.recommendations.clone())].into()
-                );
-                let mut accounting = batch.accounting.clone();
-                accounting.queries = 1;
-                assert_eq!(only(fixture.server, reader.accounting()?), accounting);
-                Ok(())
-            })
-            .unwrap();
-        assert_eq!(fixture.count("gaps"), 1);
+                    let mut bare = batch.analyses[0].clone();
+                    let findings = std::mem::take(&mut bare.findings);
+                    assert_eq!(
+                        reader.analyses_of(&[query], 10)?,
+                        [(query, vec![bare])].into()
+                    );
+                    assert_eq!(reader.findings_of(&[key])?, [(key, findings)].into());
+                    assert_eq!(
+                        reader.recommendations_of(&[query], 10)?,
+                        [(query, batch.recommendations.clone())].into()
+                    );
+                    let mut accounting = batch.accounting.clone();
+                    accounting.queries = 1;
+                    assert_eq!(only(fixture.server, reader.accounting()?), accounting);
+                    Ok(())
+                })
+                .unwrap();
+            assert_eq!(fixture.count("gaps"), 1);
+        }
     }
 
     #[test]
     fn the_same_batch_again_is_fenced_and_changes_nothing() {
-        let fixture = Fixture::new();
-        let batch = full_batch(fixture.server);
-        fixture.ingest(&batch).unwrap();
-        let read = || {
-            let accounting = fixture
-                .store
-                .read(|reader| Ok(only(fixture.server, reader.accounting()?)));
-            (fixture.rows(), accounting.unwrap())
-        };
-        let before = read();
+        for fixture in Fixture::each() {
+            let batch = full_batch(fixture.server);
+            fixture.ingest(&batch).unwrap();
+            let read = || {
+                let accounting = fixture
+                    .store
+                    .read(|reader| Ok(only(fixture.server, reader.accounting()?)));
+                (fixture.rows(), accounting.unwrap())
+            };
+            let before = read();
 
-        let Error::Fenced {
-            generation,
-            expected_bytes,
-            stored_bytes,
-        } = fixture.ingest(&batch).unwrap_err()
-        else {
-            panic!("not fenced")
-        };
-        assert_eq!(
-            (generation, expected_bytes, stored_bytes),
-            (batch.generation.id, 0, 100)
-        );
-        assert_eq!(read(), before);
+            let Error::Fenced {
+                generation,
+                expected_bytes,
+                stored_bytes,
+            } = fixture.ingest(&batch).unwrap_err()
+            else {
+                panic!("not fenced")
+            };
+            assert_eq!(
+                (generation, expected_bytes, stored_bytes),
+                (batch.generation.id, 0, 100)
+            );
+            assert_eq!(read(), before);
+        }
     }
 
     #[test]
     fn a_new_generation_starts_at_zero() {
-        let fixture = Fixture::new();
-        let error = fixture.ingest(&batch(fixture.server, 5, 10)).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::Fenced {
-                expected_bytes: 5,
-                stored_bytes: 0,
-                ..
-            }
-        ));
-        assert!(
-            fixture
-                .store
-                .generations(fixture.server)
-                .unwrap()
-                .is_empty()
-        );
+        for fixture in Fixture::each() {
+            let error = fixture.ingest(&batch(fixture.server, 5, 10)).unwrap_err();
+            assert!(matches!(
+                error,
+                Error::Fenced {
+                    expected_bytes: 5,
+                    stored_bytes: 0,
+                    ..
+                }
+            ));
+            assert!(
+                fixture
+                    .store
+                    .generations(fixture.server)
+                    .unwrap()
+                    .is_empty()
+            );
+        }
     }
 
     #[test]
     fn a_batch_that_fails_midway_leaves_nothing() {
-        let fixture = Fixture::new();
-        let before = fixture.rows();
-        let mut batch = full_batch(fixture.server);
-        let stranger = execution(fixture.server, "select $1", 7, 1.0);
-        batch.plans.push(plan(&stranger, 0, "{}"));
+        for fixture in Fixture::each() {
+            let before = fixture.rows();
+            let mut batch = full_batch(fixture.server);
+            let stranger = execution(fixture.server, "select $1", 7, 1.0);
+            batch.plans.push(plan(&stranger, 0, "{}"));
 
-        let error = fixture.ingest(&batch).unwrap_err();
-        assert!(
-            matches!(error, Error::PlanWithoutExecution { execution_id } if execution_id == stranger.id.0)
-        );
-        assert_eq!(fixture.rows(), before);
+            let error = fixture.ingest(&batch).unwrap_err();
+            assert!(
+                matches!(error, Error::PlanWithoutExecution { execution_id } if execution_id == stranger.id.0)
+            );
+            assert_eq!(fixture.rows(), before);
 
-        batch.plans.pop();
-        fixture.ingest(&batch).unwrap();
+            batch.plans.pop();
+            fixture.ingest(&batch).unwrap();
+        }
     }
 
     #[test]
     fn a_panic_in_the_policy_leaves_nothing_and_the_store_usable() {
-        let fixture = Fixture::new();
-        let before = fixture.rows();
-        let batch = full_batch(fixture.server);
-        let caught = std::panic::catch_unwind(AssertUnwindSafe(|| {
-            fixture
-                .store
-                .ingest(&batch, &|_| panic!("the policy fails"))
-        }));
-        assert!(caught.is_err());
-        assert_eq!(fixture.rows(), before);
-        fixture.ingest(&batch).unwrap();
+        for fixture in Fixture::each() {
+            let before = fixture.rows();
+            let batch = full_batch(fixture.server);
+            let caught = std::panic::catch_unwind(AssertUnwindSafe(|| {
+                fixture
+                    .store
+                    .ingest(&batch, &|_| panic!("the policy fails"))
+            }));
+            assert!(caught.is_err());
+            assert_eq!(fixture.rows(), before);
+            fixture.ingest(&batch).unwrap();
+        }
     }
 
     /// Calls and milliseconds of the server's only query, as statistics, row and activity tell them.
@@ -515,289 +532,300 @@ mod tests {
 
     #[test]
     fn an_execution_is_counted_once_open_or_closed() {
-        let fixture = Fixture::new();
-        let mut execution = execution(fixture.server, "select $1", 0, 5.0);
-        execution.open = true;
-        let mut first = batch(fixture.server, 0, 10);
-        first.executions = vec![execution.clone()];
-        fixture.ingest(&first).unwrap();
-        assert_eq!(fixture.count("query_stats"), 0);
-        assert_eq!(calls(&fixture), [(1, 5.0); 2]);
+        for fixture in Fixture::each() {
+            let mut execution = execution(fixture.server, "select $1", 0, 5.0);
+            execution.open = true;
+            let mut first = batch(fixture.server, 0, 10);
+            first.executions = vec![execution.clone()];
+            fixture.ingest(&first).unwrap();
+            assert_eq!(fixture.count("query_stats"), 0);
+            assert_eq!(calls(&fixture), [(1, 5.0); 2]);
 
-        execution.duration_ms = Some(7.0);
-        let mut again_open = batch(fixture.server, 10, 20);
-        again_open.executions = vec![execution.clone()];
-        fixture.ingest(&again_open).unwrap();
-        assert_eq!(calls(&fixture), [(1, 7.0); 2]);
+            execution.duration_ms = Some(7.0);
+            let mut again_open = batch(fixture.server, 10, 20);
+            again_open.executions = vec![execution.clone()];
+            fixture.ingest(&again_open).unwrap();
+            assert_eq!(calls(&fixture), [(1, 7.0); 2]);
 
-        execution.open = false;
-        let mut close = batch(fixture.server, 20, 30);
-        close.executions = vec![execution.clone()];
-        fixture.ingest(&close).unwrap();
-        assert_eq!(fixture.count("query_stats"), 1);
-        assert_eq!(calls(&fixture), [(1, 7.0); 2]);
+            execution.open = false;
+            let mut close = batch(fixture.server, 20, 30);
+            close.executions = vec![execution.clone()];
+            fixture.ingest(&close).unwrap();
+            assert_eq!(fixture.count("query_stats"), 1);
+            assert_eq!(calls(&fixture), [(1, 7.0); 2]);
 
-        execution.open = true;
-        execution.duration_ms = Some(99.0);
-        let mut late = batch(fixture.server, 30, 40);
-        late.executions = vec![execution];
-        fixture.ingest(&late).unwrap();
-        assert_eq!(calls(&fixture), [(1, 7.0); 2]);
-        assert_eq!(fixture.count("executions WHERE open"), 0);
+            execution.open = true;
+            execution.duration_ms = Some(99.0);
+            let mut late = batch(fixture.server, 30, 40);
+            late.executions = vec![execution];
+            fixture.ingest(&late).unwrap();
+            assert_eq!(calls(&fixture), [(1, 7.0); 2]);
+            assert_eq!(fixture.count("executions WHERE open"), 0);
+        }
     }
 
     #[test]
     fn nested_executions_count_in_their_query_and_apart() {
-        let fixture = Fixture::new();
-        let parent = execution(fixture.server, "select f($1)", 0, 10.0);
-        let mut nested = execution(fixture.server, "select $1", 1, 4.0);
-        nested.parent_id = Some(parent.id);
-        let mut open_nested = execution(fixture.server, "select $1", 2, 3.0);
-        open_nested.parent_id = Some(parent.id);
-        open_nested.open = true;
-        let mut all = batch(fixture.server, 0, 10);
-        all.executions = vec![parent, nested, open_nested];
-        fixture.ingest(&all).unwrap();
+        for fixture in Fixture::each() {
+            let parent = execution(fixture.server, "select f($1)", 0, 10.0);
+            let mut nested = execution(fixture.server, "select $1", 1, 4.0);
+            nested.parent_id = Some(parent.id);
+            let mut open_nested = execution(fixture.server, "select $1", 2, 3.0);
+            open_nested.parent_id = Some(parent.id);
+            open_nested.open = true;
+            let mut all = batch(fixture.server, 0, 10);
+            all.executions = vec![parent, nested, open_nested];
+            fixture.ingest(&all).unwrap();
 
-        let mut activity = fixture
-            .store
-            .read(|reader| Ok(only(fixture.server, reader.activity(at(0), at(0))?)))
-            .unwrap();
-        activity.sort_by(|a, b| b.total_ms.total_cmp(&a.total_ms));
-        let sums: Vec<_> = activity
-            .iter()
-            .map(|a| (a.calls, a.total_ms, a.nested_calls, a.nested_ms))
-            .collect();
-        assert_eq!(sums, [(1, 10.0, 0, 0.0), (2, 7.0, 2, 7.0)]);
+            let mut activity = fixture
+                .store
+                .read(|reader| Ok(only(fixture.server, reader.activity(at(0), at(0))?)))
+                .unwrap();
+            activity.sort_by(|a, b| b.total_ms.total_cmp(&a.total_ms));
+            let sums: Vec<_> = activity
+                .iter()
+                .map(|a| (a.calls, a.total_ms, a.nested_calls, a.nested_ms))
+                .collect();
+            assert_eq!(sums, [(1, 10.0, 0, 0.0), (2, 7.0, 2, 7.0)]);
+        }
     }
 
     #[test]
     fn what_is_withdrawn_vanishes_with_all_that_it_alone_bore_out() {
-        let fixture = Fixture::new();
-        let before = fixture.rows();
-        let mut provisional = full_batch(fixture.server);
-        provisional.executions[0].open = true;
-        provisional.accounting = Accounting::default();
-        provisional.gaps.clear();
-        fixture.ingest(&provisional).unwrap();
-        assert_eq!(fixture.count("advice_jobs"), 1);
+        for fixture in Fixture::each() {
+            let before = fixture.rows();
+            let mut provisional = full_batch(fixture.server);
+            provisional.executions[0].open = true;
+            provisional.accounting = Accounting::default();
+            provisional.gaps.clear();
+            fixture.ingest(&provisional).unwrap();
+            assert_eq!(fixture.count("advice_jobs"), 1);
 
-        let mut taken_back = batch(fixture.server, 100, 100);
-        taken_back.withdrawn = provisional
-            .executions
-            .iter()
-            .map(|execution| (execution.id, execution.started_at))
-            .collect();
-        let ingested = fixture.ingest(&taken_back).unwrap();
+            let mut taken_back = batch(fixture.server, 100, 100);
+            taken_back.withdrawn = provisional
+                .executions
+                .iter()
+                .map(|execution| (execution.id, execution.started_at))
+                .collect();
+            let ingested = fixture.ingest(&taken_back).unwrap();
 
-        assert_eq!(ingested.withdrawn_queries, 1);
-        let left: Vec<_> = fixture
-            .rows()
-            .into_iter()
-            .filter(|row| !before.contains(row))
-            .collect();
-        assert_eq!(
-            left,
-            [("generations", 1), ("checkpoints", 1), ("ingest_counts", 1)]
-        );
-        let accounting = fixture
-            .store
-            .read(|reader| Ok(only(fixture.server, reader.accounting()?)))
-            .unwrap();
-        assert_eq!(accounting, Accounting::default());
+            assert_eq!(ingested.withdrawn_queries, 1);
+            let left: Vec<_> = fixture
+                .rows()
+                .into_iter()
+                .filter(|row| !before.contains(row))
+                .collect();
+            assert_eq!(
+                left,
+                [("generations", 1), ("checkpoints", 1), ("ingest_counts", 1)]
+            );
+            let accounting = fixture
+                .store
+                .read(|reader| Ok(only(fixture.server, reader.accounting()?)))
+                .unwrap();
+            assert_eq!(accounting, Accounting::default());
+        }
     }
 
     #[test]
     fn what_is_withdrawn_and_stored_again_keeps_its_breach_and_job() {
-        let fixture = Fixture::new();
-        let mut provisional = batch(fixture.server, 0, 0);
-        let mut execution = execution(fixture.server, "select $1", 0, 2000.0);
-        execution.open = true;
-        provisional.executions = vec![execution.clone()];
-        fixture.ingest(&provisional).unwrap();
-        let job = fixture.store.claim_advice_job(i64::MAX / 2).unwrap();
+        for fixture in Fixture::each() {
+            let mut provisional = batch(fixture.server, 0, 0);
+            let mut execution = execution(fixture.server, "select $1", 0, 2000.0);
+            execution.open = true;
+            provisional.executions = vec![execution.clone()];
+            fixture.ingest(&provisional).unwrap();
+            let job = fixture.store.claim_advice_job(i64::MAX / 2).unwrap();
 
-        let mut settled = batch(fixture.server, 0, 10);
-        settled.withdrawn = vec![(execution.id, execution.started_at)];
-        execution.open = false;
-        settled.executions = vec![execution];
-        let ingested = fixture.ingest(&settled).unwrap();
+            let mut settled = batch(fixture.server, 0, 10);
+            settled.withdrawn = vec![(execution.id, execution.started_at)];
+            execution.open = false;
+            settled.executions = vec![execution];
+            let ingested = fixture.ingest(&settled).unwrap();
 
-        assert_eq!(ingested, Ingested::default());
-        assert!(job.is_some());
-        let counts = fixture
-            .store
-            .read(|reader| {
-                reader
-                    .advice_counts()
-                    .map(|mut all| all.remove(&fixture.server).unwrap_or_default())
-            })
-            .unwrap();
-        assert_eq!(
-            counts,
-            AdviceCounts {
-                running: 1,
-                ..AdviceCounts::default()
-            }
-        );
-        assert_eq!(calls(&fixture), [(1, 2000.0); 2]);
+            assert_eq!(ingested, Ingested::default());
+            assert!(job.is_some());
+            let counts = fixture
+                .store
+                .read(|reader| {
+                    reader
+                        .advice_counts()
+                        .map(|mut all| all.remove(&fixture.server).unwrap_or_default())
+                })
+                .unwrap();
+            assert_eq!(
+                counts,
+                AdviceCounts {
+                    running: 1,
+                    ..AdviceCounts::default()
+                }
+            );
+            assert_eq!(calls(&fixture), [(1, 2000.0); 2]);
+        }
     }
 
     #[test]
     fn a_withdrawn_execution_leaves_a_query_that_has_others() {
-        let fixture = Fixture::new();
-        let kept = execution(fixture.server, "select $1", 0, 2000.0);
-        let mut provisional = execution(fixture.server, "select $1", 1, 3000.0);
-        provisional.open = true;
-        let mut both = batch(fixture.server, 0, 10);
-        both.executions = vec![kept, provisional.clone()];
-        fixture.ingest(&both).unwrap();
+        for fixture in Fixture::each() {
+            let kept = execution(fixture.server, "select $1", 0, 2000.0);
+            let mut provisional = execution(fixture.server, "select $1", 1, 3000.0);
+            provisional.open = true;
+            let mut both = batch(fixture.server, 0, 10);
+            both.executions = vec![kept, provisional.clone()];
+            fixture.ingest(&both).unwrap();
 
-        let mut taken_back = batch(fixture.server, 10, 10);
-        taken_back.withdrawn = vec![(provisional.id, provisional.started_at)];
-        assert_eq!(fixture.ingest(&taken_back).unwrap().withdrawn_queries, 0);
-        assert_eq!(calls(&fixture), [(1, 2000.0); 2]);
-        assert_eq!(fixture.count("breaches"), 0, "the longest opened it");
+            let mut taken_back = batch(fixture.server, 10, 10);
+            taken_back.withdrawn = vec![(provisional.id, provisional.started_at)];
+            assert_eq!(fixture.ingest(&taken_back).unwrap().withdrawn_queries, 0);
+            assert_eq!(calls(&fixture), [(1, 2000.0); 2]);
+            assert_eq!(fixture.count("breaches"), 0, "the longest opened it");
+        }
     }
 
     #[test]
     fn a_query_outlives_its_executions() {
-        let fixture = Fixture::new();
-        let mut first = batch(fixture.server, 0, 10);
-        first.executions = vec![execution(fixture.server, "select $1", 0, 5.0)];
-        fixture.ingest(&first).unwrap();
-        let mut writer = fixture.store.connections.writer().unwrap();
-        Sql::new("DELETE FROM executions", [])
-            .execute(&mut writer)
-            .unwrap();
-        drop(writer);
+        for fixture in Fixture::each() {
+            let mut first = batch(fixture.server, 0, 10);
+            first.executions = vec![execution(fixture.server, "select $1", 0, 5.0)];
+            fixture.ingest(&first).unwrap();
+            let mut writer = fixture.store.connections.writer().unwrap();
+            Sql::new("DELETE FROM executions", [])
+                .execute(&mut writer)
+                .unwrap();
+            drop(writer);
 
-        let mut provisional = execution(fixture.server, "select $1", 1, 3.0);
-        provisional.open = true;
-        let mut second = batch(fixture.server, 10, 10);
-        second.executions = vec![provisional.clone()];
-        fixture.ingest(&second).unwrap();
-        let mut taken_back = batch(fixture.server, 10, 10);
-        taken_back.withdrawn = vec![(provisional.id, provisional.started_at)];
-        assert_eq!(fixture.ingest(&taken_back).unwrap().withdrawn_queries, 0);
-        assert_eq!(fixture.count("queries WHERE calls = 1"), 1);
+            let mut provisional = execution(fixture.server, "select $1", 1, 3.0);
+            provisional.open = true;
+            let mut second = batch(fixture.server, 10, 10);
+            second.executions = vec![provisional.clone()];
+            fixture.ingest(&second).unwrap();
+            let mut taken_back = batch(fixture.server, 10, 10);
+            taken_back.withdrawn = vec![(provisional.id, provisional.started_at)];
+            assert_eq!(fixture.ingest(&taken_back).unwrap().withdrawn_queries, 0);
+            assert_eq!(fixture.count("queries WHERE calls = 1"), 1);
+        }
     }
 
     #[test]
     fn a_closed_execution_is_not_withdrawn() {
-        let fixture = Fixture::new();
-        let closed = execution(fixture.server, "select $1", 0, 5.0);
-        let mut first = batch(fixture.server, 0, 10);
-        first.executions = vec![closed.clone()];
-        fixture.ingest(&first).unwrap();
+        for fixture in Fixture::each() {
+            let closed = execution(fixture.server, "select $1", 0, 5.0);
+            let mut first = batch(fixture.server, 0, 10);
+            first.executions = vec![closed.clone()];
+            fixture.ingest(&first).unwrap();
 
-        let mut second = batch(fixture.server, 10, 20);
-        second.withdrawn = vec![(closed.id, closed.started_at)];
-        second.executions = vec![closed];
-        fixture.ingest(&second).unwrap();
-        assert_eq!(calls(&fixture), [(1, 5.0); 2]);
+            let mut second = batch(fixture.server, 10, 20);
+            second.withdrawn = vec![(closed.id, closed.started_at)];
+            second.executions = vec![closed];
+            fixture.ingest(&second).unwrap();
+            assert_eq!(calls(&fixture), [(1, 5.0); 2]);
+        }
     }
 
     #[test]
     fn the_policy_gets_the_history_and_a_breach_opens_once() {
-        let fixture = Fixture::new();
-        let seen = RefCell::new(Vec::new());
-        let policy = |history: &QueryHistory| {
-            seen.borrow_mut().push(history.clone());
-            fixture::slow(history)
-        };
-        let fast = execution(fixture.server, "select $1", 0, 999.0);
-        let mut first = batch(fixture.server, 0, 10);
-        first.oldest = Some(at(-100));
-        first.executions = vec![fast];
-        fixture.store.ingest(&first, &policy).unwrap();
-        assert!(seen.borrow().is_empty());
+        for fixture in Fixture::each() {
+            let seen = RefCell::new(Vec::new());
+            let policy = |history: &QueryHistory| {
+                seen.borrow_mut().push(history.clone());
+                fixture::slow(history)
+            };
+            let fast = execution(fixture.server, "select $1", 0, 999.0);
+            let mut first = batch(fixture.server, 0, 10);
+            first.oldest = Some(at(-100));
+            first.executions = vec![fast];
+            fixture.store.ingest(&first, &policy).unwrap();
+            assert!(seen.borrow().is_empty());
 
-        let mut second = batch(fixture.server, 10, 20);
-        second.oldest = Some(at(20));
-        second.executions = [1000.0, 3000.0, 2000.0]
-            .iter()
-            .zip(20..)
-            .map(|(ms, offset)| execution(fixture.server, "select $1", offset, *ms))
-            .collect();
-        second.executions[1].open = true;
-        let longest = second.executions[1].clone();
-        let opened = fixture.store.ingest(&second, &policy).unwrap();
-        assert_eq!(opened.opened_breaches, 1);
-        let history = QueryHistory {
-            server_id: fixture.server,
-            query_id: longest.query.id,
-            server_first_seen: at(-100),
-            query_first_seen: at(0),
-            longest: LongExecution {
-                execution_id: longest.id,
-                started_at: longest.started_at,
-                duration_ms: 3000.0,
-            },
-        };
-        assert_eq!(*seen.borrow(), std::slice::from_ref(&history));
+            let mut second = batch(fixture.server, 10, 20);
+            second.oldest = Some(at(20));
+            second.executions = [1000.0, 3000.0, 2000.0]
+                .iter()
+                .zip(20..)
+                .map(|(ms, offset)| execution(fixture.server, "select $1", offset, *ms))
+                .collect();
+            second.executions[1].open = true;
+            let longest = second.executions[1].clone();
+            let opened = fixture.store.ingest(&second, &policy).unwrap();
+            assert_eq!(opened.opened_breaches, 1);
+            let history = QueryHistory {
+                server_id: fixture.server,
+                query_id: longest.query.id,
+                server_first_seen: at(-100),
+                query_first_seen: at(0),
+                longest: LongExecution {
+                    execution_id: longest.id,
+                    started_at: longest.started_at,
+                    duration_ms: 3000.0,
+                },
+            };
+            assert_eq!(*seen.borrow(), std::slice::from_ref(&history));
 
-        let mut third = batch(fixture.server, 20, 30);
-        third.executions = vec![execution(fixture.server, "select $1", 30, 5000.0)];
-        assert_eq!(
-            fixture
+            let mut third = batch(fixture.server, 20, 30);
+            third.executions = vec![execution(fixture.server, "select $1", 30, 5000.0)];
+            assert_eq!(
+                fixture
+                    .store
+                    .ingest(&third, &policy)
+                    .unwrap()
+                    .opened_breaches,
+                0
+            );
+            assert_eq!(fixture.count("advice_jobs"), 1);
+            let key = (fixture.server, longest.query.id);
+            let breaches = fixture
                 .store
-                .ingest(&third, &policy)
-                .unwrap()
-                .opened_breaches,
-            0
-        );
-        assert_eq!(fixture.count("advice_jobs"), 1);
-        let key = (fixture.server, longest.query.id);
-        let breaches = fixture
-            .store
-            .read(|reader| reader.breaches_of(&[key]))
-            .unwrap();
-        assert_eq!(breaches, [(key, fixture::slow(&history))].into());
+                .read(|reader| reader.breaches_of(&[key]))
+                .unwrap();
+            assert_eq!(breaches, [(key, fixture::slow(&history))].into());
+        }
     }
 
     #[test]
     fn without_advice_a_breach_enqueues_nothing() {
-        let fixture = Fixture::new();
-        let mut batch = batch(fixture.server, 0, 10);
-        batch.enqueue_advice = false;
-        batch.executions = vec![execution(fixture.server, "select $1", 0, 2000.0)];
-        assert_eq!(fixture.ingest(&batch).unwrap().opened_breaches, 1);
-        assert_eq!(fixture.count("advice_jobs"), 0);
+        for fixture in Fixture::each() {
+            let mut batch = batch(fixture.server, 0, 10);
+            batch.enqueue_advice = false;
+            batch.executions = vec![execution(fixture.server, "select $1", 0, 2000.0)];
+            assert_eq!(fixture.ingest(&batch).unwrap().opened_breaches, 1);
+            assert_eq!(fixture.count("advice_jobs"), 0);
+        }
     }
 
     #[test]
     fn hostile_text_comes_back_as_it_was_save_for_nul() {
-        let fixture = Fixture::new();
-        let hostile = "'); DROP TABLE queries; -- \u{202e}😀 \"quoted\" ? $1 \\ \r\n\t \u{1b}[31m";
-        let mut batch = batch(fixture.server, 0, 10);
-        let mut quoted = execution(fixture.server, hostile, 0, 1.0);
-        quoted.user_name = Some(hostile.to_owned());
-        let mut nul = execution(fixture.server, "select \0 $1", 1, 1.0);
-        nul.user_name = Some("a\0b".to_owned());
-        batch.plans = vec![plan(&quoted, 0, hostile)];
-        batch
-            .accounting
-            .add_duration(DurationKind::Statement, 1.0, hostile, "nul\0");
-        batch.executions = vec![quoted.clone(), nul.clone()];
-        fixture.ingest(&batch).unwrap();
+        for fixture in Fixture::each() {
+            let hostile =
+                "'); DROP TABLE queries; -- \u{202e}😀 \"quoted\" ? $1 \\ \r\n\t \u{1b}[31m";
+            let mut batch = batch(fixture.server, 0, 10);
+            let mut quoted = execution(fixture.server, hostile, 0, 1.0);
+            quoted.user_name = Some(hostile.to_owned());
+            let mut nul = execution(fixture.server, "select \0 $1", 1, 1.0);
+            nul.user_name = Some("a\0b".to_owned());
+            batch.plans = vec![plan(&quoted, 0, hostile)];
+            batch
+                .accounting
+                .add_duration(DurationKind::Statement, 1.0, hostile, "nul\0");
+            batch.executions = vec![quoted.clone(), nul.clone()];
+            fixture.ingest(&batch).unwrap();
 
-        fixture
-            .store
-            .read(|reader| {
-                let keys = [quoted.clone(), nul.clone()].map(|e| (e.server_id, e.query.id));
-                let read = reader.executions_of(&keys, 1)?;
-                assert_eq!(read[&keys[0]], [quoted.clone()]);
-                let read = &read[&keys[1]][0];
-                assert_eq!(read.query.normalized_sql, "select \u{fffd} $1");
-                assert_eq!(read.user_name.as_deref(), Some("a\u{fffd}b"));
-                let plans = reader.plans_of(&[ExecutionKey::of(&quoted)])?;
-                assert_eq!(plans[&ExecutionKey::of(&quoted)][0].document, hostile);
-                let users = only(fixture.server, reader.accounting()?).durations_by_db_user;
-                let names: Vec<_> = users.keys().cloned().collect();
-                assert_eq!(names, [(hostile.to_owned(), "nul\u{fffd}".to_owned())]);
-                Ok(())
-            })
-            .unwrap();
+            fixture
+                .store
+                .read(|reader| {
+                    let keys = [quoted.clone(), nul.clone()].map(|e| (e.server_id, e.query.id));
+                    let read = reader.executions_of(&keys, 1)?;
+                    assert_eq!(read[&keys[0]], [quoted.clone()]);
+                    let read = &read[&keys[1]][0];
+                    assert_eq!(read.query.normalized_sql, "select \u{fffd} $1");
+                    assert_eq!(read.user_name.as_deref(), Some("a\u{fffd}b"));
+                    let plans = reader.plans_of(&[ExecutionKey::of(&quoted)])?;
+                    assert_eq!(plans[&ExecutionKey::of(&quoted)][0].document, hostile);
+                    let users = only(fixture.server, reader.accounting()?).durations_by_db_user;
+                    let names: Vec<_> = users.keys().cloned().collect();
+                    assert_eq!(names, [(hostile.to_owned(), "nul\u{fffd}".to_owned())]);
+                    Ok(())
+                })
+                .unwrap();
+        }
     }
 }

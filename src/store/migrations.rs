@@ -5,17 +5,26 @@
 use diesel::{SqliteConnection, migration::MigrationSource, sqlite::Sqlite};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
-use super::{Error, backend::Connection};
+use super::{
+    Error,
+    backend::{Connection, postgres},
+};
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
 
 /// Brings the schema up to date in one transaction, so that of two processes that start at once the second finds it done. `store` names the
 /// store in errors.
 pub(super) fn run(store: &str, connection: &mut Connection) -> Result<(), Error> {
-    connection.write(|connection| match connection {
-        Connection::Sqlite(c) => run_sqlite(store, c),
-        Connection::Postgres(_) => Ok(()),
-    })
+    match connection {
+        Connection::Sqlite(c) => c.immediate_transaction(|c| run_sqlite(store, c)),
+        Connection::Postgres(session) => {
+            postgres::migrations::run(session).map_err(|source| Error::Migration {
+                store: store.to_owned(),
+                source,
+            })?;
+            Ok(())
+        }
+    }
 }
 
 fn run_sqlite(store: &str, connection: &mut SqliteConnection) -> Result<(), Error> {
@@ -76,7 +85,7 @@ mod tests {
                 .execute(connection)
             })
             .unwrap();
-        let error = open(&fixture.path).err().unwrap();
+        let error = open(&fixture.url).err().unwrap();
         let known = MigrationSource::<Sqlite>::migrations(&MIGRATIONS).unwrap();
         let newest = known
             .iter()
@@ -89,7 +98,7 @@ mod tests {
             format!(
                 "the store {} has schema 20991231000000 and this plantail knows schemas up to {newest}: \
                  use the plantail that wrote it or a newer one, or name another store",
-                fixture.path.display()
+                fixture.path().display()
             )
         );
     }

@@ -10,6 +10,7 @@ mod analysis;
 mod backend;
 mod breach;
 mod checkpoint;
+mod claim;
 mod column;
 mod connection;
 mod execution;
@@ -37,13 +38,19 @@ use crate::model::position::GenerationId;
 
 pub use advice_job::{AdviceCounts, AdviceJob, AdviceOutcome};
 pub use analysis::AnalysisPage;
+pub use backend::postgres::{
+    Error as PostgresError, FileError, PostgresUrl, UrlError,
+    migrations::MigrationError,
+    partition::{PartitionError, Span},
+};
+pub use claim::{ClaimNumber, IngestClaim};
 pub use connection::{READERS, StoreUrl};
 pub use execution::{ExecutionKey, ExecutionPage};
 pub use ingest::{Batch, Ingested};
 pub use plan::StoredPlan;
 pub use query::{QueryKey, QueryOrder, QueryPage, QueryRow};
 pub use recommendation::RecommendationPage;
-pub use server::{IngestClaim, ServerRow, ServerState};
+pub use server::{ServerRow, ServerState};
 pub use statistics::QueryActivity;
 
 /// Where the store is.
@@ -127,7 +134,9 @@ pub enum Error {
         source: diesel::ConnectionError,
     },
     #[error(transparent)]
-    Postgres(#[from] backend::postgres::Error),
+    Postgres(#[from] PostgresError),
+    #[error(transparent)]
+    PostgresUrl(#[from] UrlError),
     #[error("cannot set up the store {store}: {source}")]
     Setup {
         store: String,
@@ -147,10 +156,20 @@ pub enum Error {
          or name another server or store"
     )]
     Claimed { server: String },
+    /// Another process has taken over the ingest of the server: claim it again, and go on from what the store then says.
+    #[error("another plantail has taken over the logs of this server")]
+    ClaimLost,
     #[error("cannot lock the ingest of server {server:?} beside the store: {source}")]
     Claim {
         server: String,
         source: std::io::Error,
+    },
+    #[error(transparent)]
+    Partition(#[from] PartitionError),
+    #[error("{store}: {source}")]
+    Migration {
+        store: String,
+        source: MigrationError,
     },
     /// Another process has stored these bytes, or this one has and doesn't know: read the position again and go on from there.
     #[error(

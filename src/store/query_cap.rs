@@ -129,55 +129,57 @@ mod tests {
 
     #[test]
     fn queries_beyond_the_cap_are_counted_as_other() {
-        let fixture = Fixture::new();
-        let run = |number: u64, sql: &[&str]| {
-            let mut batch = batch(fixture.server, number, number + 1);
-            batch.max_queries = 2;
-            for (at, sql) in sql.iter().enumerate() {
-                let offset = number * 100 + at as u64;
-                let mut execution = execution(fixture.server, sql, offset, 1500.0);
-                if let Some(rest) = sql.strip_prefix("forum: ") {
-                    execution.query = Query::new(fixture.server, "forum", rest.to_owned());
+        for fixture in Fixture::each() {
+            let run = |number: u64, sql: &[&str]| {
+                let mut batch = batch(fixture.server, number, number + 1);
+                batch.max_queries = 2;
+                for (at, sql) in sql.iter().enumerate() {
+                    let offset = number * 100 + at as u64;
+                    let mut execution = execution(fixture.server, sql, offset, 1500.0);
+                    if let Some(rest) = sql.strip_prefix("forum: ") {
+                        execution.query = Query::new(fixture.server, "forum", rest.to_owned());
+                    }
+                    batch.plans.push(plan(&execution, 0, "{}"));
+                    let found = vec![finding(Rule::SortSpill, Severity::Notice)];
+                    batch.analyses.push(analysis(&execution, found));
+                    let query = execution.query.id;
+                    let target = format!("t ({offset})");
+                    batch.recommendations.push(recommendation(
+                        fixture.server,
+                        query,
+                        &target,
+                        Severity::Info,
+                    ));
+                    batch.executions.push(Execution {
+                        plan_count: 1,
+                        ..execution
+                    });
                 }
-                batch.plans.push(plan(&execution, 0, "{}"));
-                let found = vec![finding(Rule::SortSpill, Severity::Notice)];
-                batch.analyses.push(analysis(&execution, found));
-                let query = execution.query.id;
-                let target = format!("t ({offset})");
-                batch.recommendations.push(recommendation(
-                    fixture.server,
-                    query,
-                    &target,
-                    Severity::Info,
-                ));
-                batch.executions.push(Execution {
-                    plan_count: 1,
-                    ..execution
-                });
-            }
-            fixture.ingest(&batch).unwrap().new_queries
-        };
-        let new: Vec<_> = [
-            &["select a", "select b"][..],
-            &["select a", "select c", "select d"],
-            &["select c", "select b"],
-            &["forum: select a", "select e"],
-        ]
-        .iter()
-        .enumerate()
-        .map(|(number, sql)| run(number as u64, sql))
-        .collect();
-        assert_eq!(new, [2, 1, 0, 1]);
-        let database = queries(&fixture)[1].0.clone();
-        let row = |database: &str, sql: &str, calls| (database.to_owned(), sql.to_owned(), calls);
-        assert_eq!(
-            queries(&fixture),
-            [
-                row("forum", "(other)", 1),
-                row(&database, "(other)", 4),
-                row(&database, "select a", 2),
-                row(&database, "select b", 2),
+                fixture.ingest(&batch).unwrap().new_queries
+            };
+            let new: Vec<_> = [
+                &["select a", "select b"][..],
+                &["select a", "select c", "select d"],
+                &["select c", "select b"],
+                &["forum: select a", "select e"],
             ]
-        );
+            .iter()
+            .enumerate()
+            .map(|(number, sql)| run(number as u64, sql))
+            .collect();
+            assert_eq!(new, [2, 1, 0, 1]);
+            let database = queries(&fixture)[1].0.clone();
+            let row =
+                |database: &str, sql: &str, calls| (database.to_owned(), sql.to_owned(), calls);
+            assert_eq!(
+                queries(&fixture),
+                [
+                    row("forum", "(other)", 1),
+                    row(&database, "(other)", 4),
+                    row(&database, "select a", 2),
+                    row(&database, "select b", 2),
+                ]
+            );
+        }
     }
 }

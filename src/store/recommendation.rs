@@ -212,83 +212,85 @@ mod tests {
 
     #[test]
     fn found_again_it_keeps_its_earliest_time_and_highest_severity() {
-        let fixture = Fixture::new();
-        let execution = execution(fixture.server, "select $1", 0, 5.0);
-        let query = execution.query.id;
-        let mut first = batch(fixture.server, 0, 10);
-        first.executions = vec![execution];
-        let found = fixture::recommendation(fixture.server, query, "t (a)", Severity::Critical);
-        first.recommendations = vec![found.clone()];
-        fixture.ingest(&first).unwrap();
+        for fixture in Fixture::each() {
+            let execution = execution(fixture.server, "select $1", 0, 5.0);
+            let query = execution.query.id;
+            let mut first = batch(fixture.server, 0, 10);
+            first.executions = vec![execution];
+            let found = fixture::recommendation(fixture.server, query, "t (a)", Severity::Critical);
+            first.recommendations = vec![found.clone()];
+            fixture.ingest(&first).unwrap();
 
-        let mut again = batch(fixture.server, 10, 20);
-        again.recommendations = vec![Recommendation {
-            created_at: at(60),
-            severity: Severity::Notice,
-            confidence_score: None,
-            summary: "newer".to_owned(),
-            ..found.clone()
-        }];
-        fixture.ingest(&again).unwrap();
+            let mut again = batch(fixture.server, 10, 20);
+            again.recommendations = vec![Recommendation {
+                created_at: at(60),
+                severity: Severity::Notice,
+                confidence_score: None,
+                summary: "newer".to_owned(),
+                ..found.clone()
+            }];
+            fixture.ingest(&again).unwrap();
 
-        let key = (fixture.server, query);
-        let stored = fixture
-            .store
-            .read(|reader| reader.recommendations_of(&[key], 10))
-            .unwrap();
-        let expected = Recommendation {
-            confidence_score: None,
-            summary: "newer".to_owned(),
-            ..found
-        };
-        assert_eq!(stored, [(key, vec![expected])].into());
+            let key = (fixture.server, query);
+            let stored = fixture
+                .store
+                .read(|reader| reader.recommendations_of(&[key], 10))
+                .unwrap();
+            let expected = Recommendation {
+                confidence_score: None,
+                summary: "newer".to_owned(),
+                ..found
+            };
+            assert_eq!(stored, [(key, vec![expected])].into());
+        }
     }
 
     #[test]
     fn those_that_matter_most_come_first_and_pages_give_each_once() {
-        let fixture = Fixture::new();
-        let execution = execution(fixture.server, "select $1", 0, 5.0);
-        let query = execution.query.id;
-        let mut all = batch(fixture.server, 0, 10);
-        all.executions = vec![execution];
-        let proposal = |target, severity, confidence_score| Recommendation {
-            confidence_score,
-            ..fixture::recommendation(fixture.server, query, target, severity)
-        };
-        let ranked = [
-            proposal("a", Severity::Critical, None),
-            proposal("b", Severity::Warning, Some(0.5)),
-            proposal("c", Severity::Warning, Some(0.0)),
-            proposal("d", Severity::Warning, None),
-            proposal("e", Severity::Info, Some(1.0)),
-        ];
-        all.recommendations = ranked.iter().rev().cloned().collect();
-        fixture.ingest(&all).unwrap();
+        for fixture in Fixture::each() {
+            let execution = execution(fixture.server, "select $1", 0, 5.0);
+            let query = execution.query.id;
+            let mut all = batch(fixture.server, 0, 10);
+            all.executions = vec![execution];
+            let proposal = |target, severity, confidence_score| Recommendation {
+                confidence_score,
+                ..fixture::recommendation(fixture.server, query, target, severity)
+            };
+            let ranked = [
+                proposal("a", Severity::Critical, None),
+                proposal("b", Severity::Warning, Some(0.5)),
+                proposal("c", Severity::Warning, Some(0.0)),
+                proposal("d", Severity::Warning, None),
+                proposal("e", Severity::Info, Some(1.0)),
+            ];
+            all.recommendations = ranked.iter().rev().cloned().collect();
+            fixture.ingest(&all).unwrap();
 
-        let key = (fixture.server, query);
-        let top = fixture
-            .store
-            .read(|reader| reader.recommendations_of(&[key], 4))
-            .unwrap();
-        assert_eq!(top[&key], ranked[..4]);
-
-        let mut page = RecommendationPage {
-            limit: 2,
-            min_severity: Some(Severity::Notice),
-            query: Some(key),
-            ..RecommendationPage::default()
-        };
-        let mut seen = Vec::new();
-        loop {
-            let rows = fixture
+            let key = (fixture.server, query);
+            let top = fixture
                 .store
-                .read(|reader| reader.recommendations(&page))
+                .read(|reader| reader.recommendations_of(&[key], 4))
                 .unwrap();
-            let Some(last) = rows.last() else { break };
-            page.after = Some((last.created_at, last.server_id, last.id));
-            seen.extend(rows);
+            assert_eq!(top[&key], ranked[..4]);
+
+            let mut page = RecommendationPage {
+                limit: 2,
+                min_severity: Some(Severity::Notice),
+                query: Some(key),
+                ..RecommendationPage::default()
+            };
+            let mut seen = Vec::new();
+            loop {
+                let rows = fixture
+                    .store
+                    .read(|reader| reader.recommendations(&page))
+                    .unwrap();
+                let Some(last) = rows.last() else { break };
+                page.after = Some((last.created_at, last.server_id, last.id));
+                seen.extend(rows);
+            }
+            seen.sort_by_key(|found| found.summary.clone());
+            assert_eq!(seen, ranked[..4]);
         }
-        seen.sort_by_key(|found| found.summary.clone());
-        assert_eq!(seen, ranked[..4]);
     }
 }

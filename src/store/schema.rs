@@ -11,6 +11,7 @@ diesel::table! {
         last_seen -> Nullable<BigInt>,
         log_line_prefix -> Nullable<Text>,
         pairing -> Nullable<Binary>,
+        ingest_claim -> BigInt,
     }
 }
 

@@ -3,8 +3,6 @@
 //! A server comes in by its name before anything else of it does; its prefix, its pairing state and the span of its stored log times go out.
 //! What the pairing state says is not known here.
 
-use std::fs::{File, TryLockError};
-
 use diesel::{
     prelude::*,
     sql_types::{BigInt, Nullable},
@@ -40,45 +38,7 @@ pub struct ServerRow {
     pub last_seen: Option<Timestamp>,
 }
 
-/// The right to write what a server's logs say; given back when it is dropped, or by the operating system when the process ends.
-#[derive(Debug)]
-pub struct IngestClaim {
-    _lock: File,
-}
-
 impl Store {
-    /// Makes this the only one that takes in the server's logs: two would each find new files and store them as their own.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Claimed`] while another process or handle has the claim.
-    pub fn claim_ingest(&self, server: &Server) -> Result<IngestClaim, Error> {
-        let create = |source| Error::Claim {
-            server: server.name.clone(),
-            source,
-        };
-        let lock = self.connections.ingest_lock(server.id).map_err(create)?;
-        match lock.try_lock() {
-            Ok(()) => Ok(IngestClaim { _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(Error::Claimed {
-                server: server.name.clone(),
-            }),
-            Err(TryLockError::Error(source)) => Err(create(source)),
-        }
-    }
-
-    /// Stores the server if it is new. Everything else that is stored of a server needs this first.
-    pub fn ensure_server(&self, server: &Server) -> Result<(), Error> {
-        let row = diesel::insert_into(servers::table)
-            .values((
-                servers::id.eq(server.id.0),
-                servers::name.eq(text(&server.name)),
-            ))
-            .on_conflict_do_nothing();
-        each!(&mut *self.connections.writer()?, c => row.execute(c))?;
-        Ok(())
-    }
-
     /// The state of a server; the empty one for a server that isn't stored.
     pub fn server_state(&self, id: ServerId) -> Result<ServerState, Error> {
         type Row = (Option<String>, Option<Vec<u8>>, Option<i64>, Option<i64>);
@@ -184,40 +144,41 @@ mod tests {
 
     #[test]
     fn a_servers_span_widens_and_its_prefix_stays() {
-        let fixture = Fixture::new();
-        let (store, id) = (&fixture.store, fixture.server);
-        assert_eq!(store.server_state(id).unwrap(), ServerState::default());
-        store.set_log_line_prefix(id, "%m [%p] ").unwrap();
-        let spans = [
-            (None, None),
-            (Some(10), Some(20)),
-            (Some(5), Some(7)),
-            (None, Some(30)),
-        ];
-        for (number, (oldest, newest)) in (0..).zip(spans) {
-            let mut batch = batch(id, number, number + 1);
-            batch.oldest = oldest.map(at);
-            batch.newest = newest.map(at);
-            fixture.ingest(&batch).unwrap();
-        }
-        store.ensure_server(&Server::named("shop")).unwrap();
-        assert_eq!(
-            store.server_state(id).unwrap(),
-            ServerState {
-                log_line_prefix: Some("%m [%p] ".to_owned()),
-                pairing: Some(Vec::new()),
-                first_seen: Some(at(5)),
-                last_seen: Some(at(30)),
+        for fixture in Fixture::each() {
+            let (store, id) = (&fixture.store, fixture.server);
+            assert_eq!(store.server_state(id).unwrap(), ServerState::default());
+            store.set_log_line_prefix(id, "%m [%p] ").unwrap();
+            let spans = [
+                (None, None),
+                (Some(10), Some(20)),
+                (Some(5), Some(7)),
+                (None, Some(30)),
+            ];
+            for (number, (oldest, newest)) in (0..).zip(spans) {
+                let mut batch = batch(id, number, number + 1);
+                batch.oldest = oldest.map(at);
+                batch.newest = newest.map(at);
+                fixture.ingest(&batch).unwrap();
             }
-        );
-        let rows = store.read(|reader| reader.servers()).unwrap();
-        assert_eq!(
-            rows,
-            [ServerRow {
-                server: Server::named("shop"),
-                first_seen: Some(at(5)),
-                last_seen: Some(at(30)),
-            }]
-        );
+            store.ensure_server(&Server::named("shop")).unwrap();
+            assert_eq!(
+                store.server_state(id).unwrap(),
+                ServerState {
+                    log_line_prefix: Some("%m [%p] ".to_owned()),
+                    pairing: Some(Vec::new()),
+                    first_seen: Some(at(5)),
+                    last_seen: Some(at(30)),
+                }
+            );
+            let rows = store.read(|reader| reader.servers()).unwrap();
+            assert_eq!(
+                rows,
+                [ServerRow {
+                    server: Server::named("shop"),
+                    first_seen: Some(at(5)),
+                    last_seen: Some(at(30)),
+                }]
+            );
+        }
     }
 }

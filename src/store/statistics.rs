@@ -256,60 +256,61 @@ mod tests {
 
     #[test]
     fn a_window_counts_whole_hours_and_what_came_before() {
-        let fixture = Fixture::new();
-        let mut all = batch(fixture.server, 0, 10);
-        all.executions = [
-            (0, 1.0),
-            (3599, 2.0),
-            (3600, 4.0),
-            (7199, 8.0),
-            (7200, 16.0),
-        ]
-        .into_iter()
-        .map(|(offset, ms)| execution(fixture.server, "select $1", offset, ms))
-        .collect();
-        all.executions[3].open = true;
-        all.executions[2].failed = true;
-        let query_id = all.executions[0].query.id;
-        fixture.ingest(&all).unwrap();
+        for fixture in Fixture::each() {
+            let mut all = batch(fixture.server, 0, 10);
+            all.executions = [
+                (0, 1.0),
+                (3599, 2.0),
+                (3600, 4.0),
+                (7199, 8.0),
+                (7200, 16.0),
+            ]
+            .into_iter()
+            .map(|(offset, ms)| execution(fixture.server, "select $1", offset, ms))
+            .collect();
+            all.executions[3].open = true;
+            all.executions[2].failed = true;
+            let query_id = all.executions[0].query.id;
+            fixture.ingest(&all).unwrap();
 
-        let check = |since, until, expected: &[QueryActivity]| {
-            let read = fixture
-                .store
-                .read(|reader| Ok(only(fixture.server, reader.activity(at(since), at(until))?)));
-            assert_eq!(read.unwrap(), expected, "{since} to {until}");
-        };
-        let second_hour = QueryActivity {
-            query_id,
-            first_seen: at(0),
-            calls: 2,
-            failed: 1,
-            timed_calls: 2,
-            total_ms: 12.0,
-            max_ms: Some(8.0),
-            nested_calls: 0,
-            nested_ms: 0.0,
-            calls_before: 2,
-            timed_calls_before: 2,
-            total_before_ms: 3.0,
-        };
-        check(3600, 3600, std::slice::from_ref(&second_hour));
-        check(5000, 7199, std::slice::from_ref(&second_hour));
-        check(
-            0,
-            3600,
-            &[QueryActivity {
-                calls: 4,
-                timed_calls: 4,
-                total_ms: 15.0,
-                calls_before: 0,
-                timed_calls_before: 0,
-                total_before_ms: 0.0,
-                ..second_hour
-            }],
-        );
-        check(-7200, -3600, &[]);
-        check(10_800, 20_000, &[]);
+            let check = |since, until, expected: &[QueryActivity]| {
+                let read = fixture.store.read(|reader| {
+                    Ok(only(fixture.server, reader.activity(at(since), at(until))?))
+                });
+                assert_eq!(read.unwrap(), expected, "{since} to {until}");
+            };
+            let second_hour = QueryActivity {
+                query_id,
+                first_seen: at(0),
+                calls: 2,
+                failed: 1,
+                timed_calls: 2,
+                total_ms: 12.0,
+                max_ms: Some(8.0),
+                nested_calls: 0,
+                nested_ms: 0.0,
+                calls_before: 2,
+                timed_calls_before: 2,
+                total_before_ms: 3.0,
+            };
+            check(3600, 3600, std::slice::from_ref(&second_hour));
+            check(5000, 7199, std::slice::from_ref(&second_hour));
+            check(
+                0,
+                3600,
+                &[QueryActivity {
+                    calls: 4,
+                    timed_calls: 4,
+                    total_ms: 15.0,
+                    calls_before: 0,
+                    timed_calls_before: 0,
+                    total_before_ms: 0.0,
+                    ..second_hour
+                }],
+            );
+            check(-7200, -3600, &[]);
+            check(10_800, 20_000, &[]);
+        }
     }
 
     #[test]
@@ -330,13 +331,14 @@ mod tests {
 
     #[test]
     fn the_view_for_people_has_names_and_times() {
-        let fixture = Fixture::new();
-        let mut all = batch(fixture.server, 0, 10);
-        all.executions = vec![execution(fixture.server, "select $1", 1, 1.0)];
-        fixture.ingest(&all).unwrap();
-        assert_eq!(
+        for fixture in Fixture::each() {
+            let mut all = batch(fixture.server, 0, 10);
+            all.executions = vec![execution(fixture.server, "select $1", 1, 1.0)];
+            fixture.ingest(&all).unwrap();
+            assert_eq!(
             fixture.count("executions_readable WHERE server = 'shop' AND started_at = '2026-11-20T09:00:01.000Z'"),
             1
         );
+        }
     }
 }

@@ -35,6 +35,7 @@ impl ServerIngest {
         accounting.bytes += row.offset_bytes.saturating_sub(from_bytes);
         let batch = Batch {
             server: self.server.id,
+            claim: self.claim.number(),
             generation: row,
             from_bytes,
             executions: events.executions,

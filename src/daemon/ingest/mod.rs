@@ -86,7 +86,7 @@ pub struct ServerIngest {
     /// What this run took in.
     pub accounting: Accounting,
     store: Store,
-    _claim: IngestClaim,
+    claim: IngestClaim,
     config: Config,
     mode: Mode,
     sampling: Option<Sampling>,
@@ -115,7 +115,6 @@ impl ServerIngest {
     ) -> Result<Self, Error> {
         let identity = Server::named(&server.name);
         let claim = store.claim_ingest(&identity)?;
-        store.ensure_server(&identity)?;
         let state = store.server_state(identity.id)?;
         let pairing = match &state.pairing {
             Some(saved) => {
@@ -146,7 +145,7 @@ impl ServerIngest {
             server: identity,
             accounting: Accounting::default(),
             store: store.clone(),
-            _claim: claim,
+            claim,
             config: config.clone(),
             mode,
             sampling: server.sampling,
@@ -167,7 +166,7 @@ impl ServerIngest {
         let scan = self.tail.scan();
         if self.mode == Mode::Follow {
             for found in scan.new.iter().chain(&scan.moved) {
-                self.store.note_generation(found)?;
+                self.store.note_generation(self.claim.number(), found)?;
             }
         }
         Ok(scan.unreadable)

@@ -14,7 +14,7 @@ use diesel::{
 };
 
 use super::Error;
-use postgres::PgConnection;
+use postgres::{PgConnection, Session};
 
 /// A connection to a store.
 #[expect(
@@ -23,7 +23,7 @@ use postgres::PgConnection;
 )]
 pub(super) enum Connection {
     Sqlite(SqliteConnection),
-    Postgres(PgConnection),
+    Postgres(Session),
 }
 
 /// Which SQL a connection understands, where the two differ.
@@ -38,7 +38,10 @@ macro_rules! each {
     ($connection:expr, $name:ident => $expression:expr) => {
         match $connection {
             $crate::store::backend::Connection::Sqlite($name) => $expression,
-            $crate::store::backend::Connection::Postgres($name) => $expression,
+            $crate::store::backend::Connection::Postgres(session) => {
+                let $name: &mut $crate::store::backend::postgres::PgConnection = session;
+                $expression
+            }
         }
     };
 }
@@ -60,9 +63,7 @@ impl Connection {
     ) -> Result<T, Error> {
         match self {
             Self::Sqlite(c) => AnsiTransactionManager::begin_transaction_sql(c, "BEGIN IMMEDIATE")?,
-            Self::Postgres(c) => {
-                <PgConnection as diesel::Connection>::TransactionManager::begin_transaction(c)?;
-            }
+            Self::Postgres(session) => begin::<PgConnection>(session)?,
         }
         self.finish(f)
     }
@@ -96,7 +97,7 @@ impl Connection {
     pub(super) fn is_broken(&mut self) -> bool {
         match self {
             Self::Sqlite(c) => AnsiTransactionManager::is_broken_transaction_manager(c),
-            Self::Postgres(c) => postgres::is_broken(c),
+            Self::Postgres(session) => session.is_broken(),
         }
     }
 

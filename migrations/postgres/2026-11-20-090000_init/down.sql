@@ -1,0 +1,20 @@
+-- Takes everything away again, children before parents.
+DROP VIEW executions_readable;
+DROP VIEW query_activity;
+DROP VIEW open_activity;
+DROP TABLE query_stats;
+DROP TABLE advice_jobs;
+DROP TABLE recommendations;
+DROP TABLE breaches;
+DROP TABLE findings;
+DROP TABLE analyses;
+DROP TABLE plans;
+DROP TABLE plan_shapes;
+DROP TABLE executions;
+DROP TABLE queries;
+DROP TABLE ingest_counts;
+DROP TABLE gaps;
+DROP TABLE checkpoints;
+DROP TABLE generations;
+DROP TABLE servers;
+DROP FUNCTION app_distribute(regclass, text, text);

@@ -1,0 +1,11 @@
+DROP INDEX executions_nested;
+DROP INDEX executions_parents;
+ALTER TABLE queries DROP COLUMN weighed_calls;
+ALTER TABLE queries DROP COLUMN estimated_calls;
+ALTER TABLE query_stats DROP COLUMN weighed_calls;
+ALTER TABLE query_stats DROP COLUMN estimated_calls;
+ALTER TABLE executions DROP COLUMN weight;
+ALTER TABLE executions DROP COLUMN nested_count;
+ALTER TABLE executions DROP COLUMN call_depth;
+ALTER TABLE executions DROP COLUMN call_line;
+ALTER TABLE executions DROP COLUMN call_function;

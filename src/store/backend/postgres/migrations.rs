@@ -1,0 +1,383 @@
+//! The schema of a store in PostgreSQL: the migrations that are compiled in, run one statement at a time.
+//!
+//! A connection comes in; afterwards the database has the newest schema, or on an error the one that it had. Citus refuses some statements
+//! that come several in one string, and others after parallel ones in the same transaction: so every statement is sent alone, all of them in
+//! one transaction, and the first says that shards are altered one after another (a plain PostgreSQL takes that for a placeholder).
+//! Versions are kept in the table in which diesel keeps them.
+
+use diesel::{
+    Connection, ExpressionMethods, QueryDsl, QueryResult, RunQueryDsl,
+    connection::SimpleConnection, dsl::sql, migration::CREATE_MIGRATIONS_TABLE, sql_types::Bool,
+};
+
+use super::PgConnection;
+use crate::statement::lexer::{TokenKind, tokens};
+
+struct Migration {
+    name: &'static str,
+    up: &'static str,
+    #[cfg(test)]
+    down: &'static str,
+}
+
+macro_rules! migration {
+    ($name:literal) => {
+        Migration {
+            name: $name,
+            up: include_str!(concat!(
+                "../../../../migrations/postgres/",
+                $name,
+                "/up.sql"
+            )),
+            #[cfg(test)]
+            down: include_str!(concat!(
+                "../../../../migrations/postgres/",
+                $name,
+                "/down.sql"
+            )),
+        }
+    };
+}
+
+/// In the order in which they run; the same names as in migrations/sqlite.
+const MIGRATIONS: &[Migration] = &[
+    migration!("2026-11-20-090000_init"),
+    migration!("2026-11-20-120000_call_sites_and_sampling"),
+    migration!("2026-11-20-121000_tags_and_literals"),
+    migration!("2026-11-20-122000_incidents"),
+    migration!("2026-11-20-132000_ingest_claims"),
+];
+
+impl Migration {
+    /// Its version as diesel counts them: the digits before the first underscore.
+    fn version(&self) -> String {
+        let digits = self.name.split('_').next().unwrap_or_default();
+        digits.replace('-', "")
+    }
+}
+
+diesel::table! {
+    __diesel_schema_migrations (version) {
+        version -> Text,
+        run_on -> Timestamp,
+    }
+}
+
+/// Why the schema is not the one that this program works on.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    #[error(
+        "the store has schema {store_version} and this plantail knows schemas up to {known_version}: \
+         use the plantail that wrote it or a newer one, or name another store"
+    )]
+    Newer {
+        store_version: String,
+        known_version: String,
+    },
+    #[error(
+        "the store has {} and this plantail needs schema {known_version}: run plantail migrate with a role that owns its tables",
+        store_version.as_ref().map_or_else(|| "no tables yet".to_owned(), |version| format!("schema {version}"))
+    )]
+    Older {
+        store_version: Option<String>,
+        known_version: String,
+    },
+    #[error("cannot read which schema the store has: {0}")]
+    Read(#[source] diesel::result::Error),
+    #[error("migration {name} of the store failed and was undone, at {statement:?}: {source}")]
+    Failed {
+        name: &'static str,
+        /// Its first line.
+        statement: String,
+        source: diesel::result::Error,
+    },
+    #[error("the store cannot be migrated: {0}")]
+    Sql(#[from] diesel::result::Error),
+}
+
+/// Whatever runs under this lock is alone in its database with it. Released at the end of the transaction.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(8101821113047050604)";
+
+/// Brings the schema up to date; gives the names of the migrations that this took. Of two processes that start at once the second finds
+/// it done. Changes nothing, and needs no rights but to read, where the schema is up to date.
+pub(in crate::store) fn run(
+    connection: &mut PgConnection,
+) -> Result<Vec<&'static str>, MigrationError> {
+    match check_version(connection) {
+        Ok(()) => return Ok(Vec::new()),
+        Err(MigrationError::Older { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    connection.transaction(|connection| {
+        prepare(connection)?;
+        connection.batch_execute(CREATE_MIGRATIONS_TABLE)?;
+        let applied = applied(connection)?;
+        refuse_newer(&applied)?;
+        let mut ran = Vec::new();
+        for migration in MIGRATIONS {
+            let version = migration.version();
+            if !applied.contains(&version) {
+                send(connection, migration.name, migration.up)?;
+                diesel::insert_into(__diesel_schema_migrations::table)
+                    .values(__diesel_schema_migrations::version.eq(&version))
+                    .execute(connection)?;
+                ran.push(migration.name);
+            }
+        }
+        Ok(ran)
+    })
+}
+
+/// Whether the schema is exactly the one that this program knows; for whoever may not change it.
+pub(in crate::store) fn check_version(connection: &mut PgConnection) -> Result<(), MigrationError> {
+    let there: bool = diesel::select(sql::<Bool>(
+        "to_regclass('__diesel_schema_migrations') IS NOT NULL",
+    ))
+    .get_result(connection)
+    .map_err(MigrationError::Read)?;
+    let applied = if there {
+        applied(connection).map_err(MigrationError::Read)?
+    } else {
+        Vec::new()
+    };
+    refuse_newer(&applied)?;
+    let missing = |migration: &Migration| !applied.contains(&migration.version());
+    if MIGRATIONS.iter().any(missing) {
+        return Err(MigrationError::Older {
+            store_version: applied.into_iter().max(),
+            known_version: known_version(),
+        });
+    }
+    Ok(())
+}
+
+fn prepare(connection: &mut PgConnection) -> QueryResult<()> {
+    connection.batch_execute("SET LOCAL citus.multi_shard_modify_mode TO 'sequential'")?;
+    // Another process may take its time, and so may an index; but what waits for a table stops everybody who comes after it.
+    connection.batch_execute("SET LOCAL statement_timeout = 0")?;
+    connection.batch_execute("SET LOCAL lock_timeout = 0")?;
+    connection.batch_execute(LOCK)?;
+    connection.batch_execute("SET LOCAL lock_timeout = '30s'")
+}
+
+fn send(
+    connection: &mut PgConnection,
+    name: &'static str,
+    script: &str,
+) -> Result<(), MigrationError> {
+    statements(script).into_iter().try_for_each(|statement| {
+        connection
+            .batch_execute(statement)
+            .map_err(|source| MigrationError::Failed {
+                name,
+                statement: statement.lines().next().unwrap_or_default().to_owned(),
+                source,
+            })
+    })
+}
+
+fn applied(connection: &mut PgConnection) -> QueryResult<Vec<String>> {
+    __diesel_schema_migrations::table
+        .select(__diesel_schema_migrations::version)
+        .load(connection)
+}
+
+fn known_version() -> String {
+    MIGRATIONS
+        .last()
+        .map(Migration::version)
+        .unwrap_or_default()
+}
+
+fn refuse_newer(applied: &[String]) -> Result<(), MigrationError> {
+    let known_version = known_version();
+    match applied.iter().max() {
+        Some(newest) if *newest > known_version => Err(MigrationError::Newer {
+            store_version: newest.clone(),
+            known_version,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// The statements of a script, without the comments between them and without their semicolons.
+pub(super) fn statements(script: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let mut begin = None;
+    let mut at = 0;
+    for token in tokens(script) {
+        match (token.kind, begin) {
+            (TokenKind::Whitespace | TokenKind::Comment, _) => {}
+            (TokenKind::Punctuation, _) if token.is(";") => {
+                found.extend(begin.take().and_then(|begin| script.get(begin..at)));
+            }
+            (_, None) => begin = Some(at),
+            (_, Some(_)) => {}
+        }
+        at += token.text.len();
+    }
+    found.extend(
+        begin
+            .and_then(|begin| script.get(begin..))
+            .map(str::trim_end),
+    );
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use std::{collections::BTreeSet, fs, path::Path, thread};
+
+    use super::*;
+    use crate::store::backend::postgres::fixture::Database;
+
+    fn check(script: &str, expected: &[&str]) {
+        assert_eq!(statements(script), expected);
+    }
+
+    #[test]
+    fn a_script_is_split_at_its_own_semicolons() {
+        check("", &[]);
+        check(" -- a; b\n;; /* c; */", &[]);
+        check(
+            "-- why\nSELECT 1;\nSELECT ';' || \";\" -- ;\n  ;\nSELECT 3\n",
+            &["SELECT 1", "SELECT ';' || \";\" -- ;\n  ", "SELECT 3"],
+        );
+        check(
+            "DO $a$ BEGIN; $b$;$b$ END $a$; COMMENT ON TABLE t IS 'a''b;'",
+            &[
+                "DO $a$ BEGIN; $b$;$b$ END $a$",
+                "COMMENT ON TABLE t IS 'a''b;'",
+            ],
+        );
+    }
+
+    fn folders(of: &str) -> BTreeSet<String> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("migrations")
+            .join(of);
+        let names = fs::read_dir(folder).unwrap();
+        names
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    }
+
+    #[test]
+    fn every_folder_of_either_store_is_a_migration_in_order() {
+        let listed: Vec<_> = MIGRATIONS
+            .iter()
+            .map(|migration| migration.name.to_owned())
+            .collect();
+        assert!(listed.is_sorted());
+        let listed: BTreeSet<_> = listed.into_iter().collect();
+        assert_eq!(listed, folders("postgres"));
+        assert_eq!(listed, folders("sqlite"));
+    }
+
+    fn revert(connection: &mut PgConnection) {
+        connection
+            .transaction(|connection| {
+                prepare(connection)?;
+                for migration in MIGRATIONS.iter().rev() {
+                    send(connection, migration.name, migration.down)?;
+                }
+                diesel::delete(__diesel_schema_migrations::table).execute(connection)?;
+                Ok::<_, MigrationError>(())
+            })
+            .unwrap();
+    }
+
+    #[test]
+    fn every_migration_goes_up_and_down_and_up_again() {
+        let Some(database) = Database::new() else {
+            return;
+        };
+        let mut writer = database.writer();
+        let all: Vec<_> = MIGRATIONS.iter().map(|migration| migration.name).collect();
+        assert!(matches!(
+            check_version(&mut writer),
+            Err(MigrationError::Older {
+                store_version: None,
+                ..
+            })
+        ));
+        assert_eq!(run(&mut writer).unwrap(), all);
+        check_version(&mut writer).unwrap();
+        revert(&mut writer);
+        assert_eq!(database.psql("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relname NOT LIKE '%diesel%'"), "0");
+        assert_eq!(run(&mut writer).unwrap(), all);
+        assert_eq!(run(&mut writer).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn each_statement_is_sent_alone_and_the_first_says_how_shards_are_altered() {
+        let Some(database) = Database::new() else {
+            return;
+        };
+        run(&mut database.writer()).unwrap();
+        let sent = database.statements_sent();
+        let begin = sent.iter().position(|sent| sent == "BEGIN").unwrap();
+        let commit = sent.iter().position(|sent| sent == "COMMIT").unwrap();
+        let transaction = sent.get(begin + 1..commit).unwrap();
+        assert_eq!(
+            transaction.first().unwrap(),
+            "SET LOCAL citus.multi_shard_modify_mode TO 'sequential'"
+        );
+        for sent in transaction {
+            assert_eq!(statements(sent).len(), 1, "{sent}");
+        }
+        let made = transaction
+            .iter()
+            .filter(|sent| sent.starts_with("CREATE TABLE"));
+        let distributed = transaction
+            .iter()
+            .filter(|sent| sent.starts_with("SELECT app_distribute"));
+        // The table of the versions stays on the coordinator.
+        assert_eq!(made.count(), distributed.count() + 1);
+    }
+
+    #[test]
+    fn of_two_that_start_at_once_one_migrates() {
+        let Some(database) = Database::new() else {
+            return;
+        };
+        let ran: Vec<usize> = thread::scope(|scope| {
+            let runs: Vec<_> = (0..4)
+                .map(|_| scope.spawn(|| run(&mut database.writer()).unwrap().len()))
+                .collect();
+            runs.into_iter().map(|run| run.join().unwrap()).collect()
+        });
+        assert_eq!(ran.iter().sum::<usize>(), MIGRATIONS.len(), "{ran:?}");
+        assert!(ran.contains(&MIGRATIONS.len()), "{ran:?}");
+    }
+
+    #[test]
+    fn a_newer_store_is_refused_and_an_older_one_wants_migrating() {
+        let Some(database) = Database::new() else {
+            return;
+        };
+        let mut writer = database.writer();
+        run(&mut writer).unwrap();
+        database.psql("INSERT INTO __diesel_schema_migrations (version) VALUES ('20991231000000')");
+        let known = known_version();
+        let message = format!(
+            "the store has schema 20991231000000 and this plantail knows schemas up to {known}: \
+             use the plantail that wrote it or a newer one, or name another store"
+        );
+        assert_eq!(run(&mut writer).unwrap_err().to_string(), message);
+        assert_eq!(check_version(&mut writer).unwrap_err().to_string(), message);
+        database.psql(&format!(
+            "DELETE FROM __diesel_schema_migrations WHERE version > '{}'",
+            MIGRATIONS.first().unwrap().version()
+        ));
+        assert_eq!(
+            check_version(&mut writer).unwrap_err().to_string(),
+            format!(
+                "the store has schema {} and this plantail needs schema {known}: run plantail migrate with a role that owns its tables",
+                MIGRATIONS.first().unwrap().version()
+            )
+        );
+    }
+}
