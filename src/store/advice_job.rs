@@ -5,7 +5,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use diesel::prelude::*;
+use diesel::{prelude::*, sql_types::BigInt};
 
 use super::{
     Error, Reader, Store,
@@ -15,6 +15,7 @@ use super::{
     execution::ExecutionKey,
     recommendation,
     schema::advice_jobs,
+    sql::Sql,
 };
 use crate::model::{
     breach::Breach, execution::ExecutionId, position::ServerId, query::QueryId,
@@ -70,9 +71,15 @@ impl AdviceCounts {
     }
 }
 
+/// A server with a job that may run.
+#[derive(QueryableByName)]
+struct Waiting {
+    #[diesel(sql_type = BigInt)]
+    server_id: i64,
+}
+
 #[derive(Queryable)]
 struct Row {
-    server_id: i64,
     id: i64,
     query_id: i64,
     breach_id: i64,
@@ -84,57 +91,22 @@ struct Row {
 impl Store {
     /// Claims the job that has waited longest, if one may run at `now_us` (microseconds since the epoch).
     pub fn claim_advice_job(&self, now_us: i64) -> Result<Option<AdviceJob>, Error> {
-        let waiting = advice_jobs::state
-            .eq("queued")
-            .and(advice_jobs::run_after_us.le(now_us));
-        let abandoned = advice_jobs::state
-            .eq("running")
-            .and(advice_jobs::locked_until_us.le(now_us));
-        let lease_us = i64::try_from(ADVICE_LEASE.as_micros()).expect("ten minutes");
         let mut writer = self.connections.writer()?;
-        writer.write(|connection| {
-            let longest = advice_jobs::table
-                .filter(waiting.or(abandoned.assume_not_null()))
-                .order((advice_jobs::run_after_us, advice_jobs::id))
-                .select((
-                    advice_jobs::server_id,
-                    advice_jobs::id,
-                    advice_jobs::query_id,
-                    advice_jobs::breach_id,
-                    advice_jobs::execution_id,
-                    advice_jobs::execution_started_at,
-                    advice_jobs::attempts,
-                ));
-            let row: Option<Row> = each!(connection, c => longest.first(c).optional())?;
-            let Some(row) = row else { return Ok(None) };
-            let attempts = row.attempts + 1;
-            // Of two that found it the second finds it claimed.
-            let claim = diesel::update(
-                advice_jobs::table
-                    .find((row.server_id, row.id))
-                    .filter(advice_jobs::attempts.eq(row.attempts)),
-            )
-            .set((
-                advice_jobs::state.eq("running"),
-                advice_jobs::attempts.eq(attempts),
-                advice_jobs::locked_until_us.eq(now_us + lease_us),
-            ));
-            if each!(connection, c => claim.execute(c))? == 0 {
-                return Ok(None);
+        let waiting: Vec<Waiting> = Sql::new(
+            "SELECT server_id FROM advice_jobs \
+              WHERE state = 'queued' AND run_after_us <= ? OR state = 'running' AND locked_until_us <= ? \
+              GROUP BY server_id ORDER BY min(run_after_us), server_id",
+            [now_us.into(), now_us.into()],
+        )
+        .load(&mut writer)?;
+        // A queue is claimed from server by server: a store that is spread over machines can't lock rows of several at once.
+        for Waiting { server_id } in waiting {
+            let job = writer.write(|connection| claim(connection, server_id, now_us))?;
+            if job.is_some() {
+                return Ok(job);
             }
-            Ok(Some(AdviceJob {
-                server_id: ServerId(row.server_id),
-                id: row.id,
-                query_id: QueryId(row.query_id),
-                breach_id: row.breach_id,
-                execution: ExecutionKey {
-                    started_at: time("advice_jobs.execution_started_at", row.execution_started_at)?,
-                    server_id: ServerId(row.server_id),
-                    id: ExecutionId(row.execution_id),
-                },
-                attempts: ordinal("advice_jobs.attempts", attempts)?,
-            }))
-        })
+        }
+        Ok(None)
     }
 
     /// Records what became of a claimed job, its recommendation in the same transaction. [`Error::JobLost`] if the job was claimed again or
@@ -201,6 +173,62 @@ impl Reader<'_> {
         }
         Ok(servers)
     }
+}
+
+/// Claims the server's job that has waited longest; what another process is claiming is passed over.
+fn claim(
+    connection: &mut Connection,
+    server_id: i64,
+    now_us: i64,
+) -> Result<Option<AdviceJob>, Error> {
+    let queued = advice_jobs::state
+        .eq("queued")
+        .and(advice_jobs::run_after_us.le(now_us));
+    let abandoned = advice_jobs::state
+        .eq("running")
+        .and(advice_jobs::locked_until_us.le(now_us));
+    let longest = advice_jobs::table
+        .filter(advice_jobs::server_id.eq(server_id))
+        .filter(queued.or(abandoned.assume_not_null()))
+        .order((advice_jobs::run_after_us, advice_jobs::id))
+        .limit(1)
+        .select((
+            advice_jobs::id,
+            advice_jobs::query_id,
+            advice_jobs::breach_id,
+            advice_jobs::execution_id,
+            advice_jobs::execution_started_at,
+            advice_jobs::attempts,
+        ));
+    let row: Option<Row> = match connection {
+        Connection::Sqlite(c) => longest.first(c).optional()?,
+        Connection::Postgres(c) => longest
+            .for_update()
+            .skip_locked()
+            .first(&mut **c)
+            .optional()?,
+    };
+    let Some(row) = row else { return Ok(None) };
+    let lease_us = i64::try_from(ADVICE_LEASE.as_micros()).expect("ten minutes");
+    let attempts = row.attempts + 1;
+    let claimed = diesel::update(advice_jobs::table.find((server_id, row.id))).set((
+        advice_jobs::state.eq("running"),
+        advice_jobs::attempts.eq(attempts),
+        advice_jobs::locked_until_us.eq(now_us + lease_us),
+    ));
+    each!(connection, c => claimed.execute(c))?;
+    Ok(Some(AdviceJob {
+        server_id: ServerId(server_id),
+        id: row.id,
+        query_id: QueryId(row.query_id),
+        breach_id: row.breach_id,
+        execution: ExecutionKey {
+            started_at: time("advice_jobs.execution_started_at", row.execution_started_at)?,
+            server_id: ServerId(server_id),
+            id: ExecutionId(row.execution_id),
+        },
+        attempts: ordinal("advice_jobs.attempts", attempts)?,
+    }))
 }
 
 /// Enqueues a job for the execution that opened the breach, once for all breaches that it opens.

@@ -253,7 +253,7 @@ fn judge(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
     use std::{cell::RefCell, panic::AssertUnwindSafe};
@@ -275,7 +275,7 @@ mod tests {
     };
 
     /// A batch with something of everything.
-    fn full_batch(server: ServerId) -> Batch {
+    pub(in crate::store) fn full_batch(server: ServerId) -> Batch {
         let mut slow = execution(server, "select $1", 0, 1500.5);
         slow.kind = ExecutionKind::Execute;
         slow.user_name = Some("app".to_owned());

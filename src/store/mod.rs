@@ -13,6 +13,8 @@ mod checkpoint;
 mod claim;
 mod column;
 mod connection;
+#[cfg(test)]
+mod distribution_rules;
 mod execution;
 mod execution_row;
 #[cfg(test)]
