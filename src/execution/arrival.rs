@@ -10,7 +10,7 @@ use super::{
     context::{Origin, origin},
     open::{Open, Reserved, Stage, TextHash, kept},
     query::{self, Told, names},
-    session::{LoggedStatement, Parsed, Session, may_contain},
+    session::{LoggedStatement, Parsed, Session, Statement, may_contain},
     shown::Shown,
 };
 use crate::{
@@ -94,8 +94,8 @@ impl Arrival<'_> {
             }
             DurationKind::Bind => self.bind(duration_ms, name, text),
             DurationKind::Fetch => {
-                let fetch = self.statement(ExecutionKind::Execute, name, text);
-                self.fetch(duration_ms, fetch);
+                let fetch = statement(ExecutionKind::Execute, name, text);
+                self.fetch(duration_ms, fetch, |arrival| arrival.query_of(text));
             }
             DurationKind::Execute => {
                 self.ended_with(duration_ms, ExecutionKind::Execute, name, text);
@@ -132,27 +132,15 @@ impl Arrival<'_> {
     }
 
     fn ended_with(&mut self, duration_ms: f64, kind: ExecutionKind, name: Name<'_>, text: &str) {
-        let statement = self.statement(kind, name, text);
-        self.ended(duration_ms, statement);
+        let statement = statement(kind, name, text);
+        self.ended(duration_ms, statement, |arrival| arrival.query_of(text));
     }
 
-    fn statement(&self, kind: ExecutionKind, name: Name<'_>, text: &str) -> LoggedStatement {
-        LoggedStatement {
-            told: self.query_of(text),
-            text: TextHash::of(text),
-            kind,
-            name: kept(name).to_owned(),
-            prepared: command::prepared_name(text),
-            is_cursor: kind == ExecutionKind::Statement && command::declares_cursor(text),
-            is_fetch: false,
-        }
-    }
-
-    /// A statement or execute record: the end of the execution that waits for it, else of one that nothing has told of.
-    fn ended(&mut self, duration_ms: f64, ended: LoggedStatement) {
+    /// A statement or execute record: the end of the execution that waits for it, else of one that nothing has told of. `told` reads the statement,
+    /// which costs more than all else and is not needed where an execution has been told of.
+    fn ended(&mut self, duration_ms: f64, ended: Statement, told: impl FnOnce(&Self) -> Told) {
         let record = self.record;
         let began = self.began(duration_ms);
-        let logged = ended.told.logged.clone();
         let name = Name(&ended.name);
         let waiting = self.session.wants_end(ended.text, ended.prepared);
         let first_sight = match waiting {
@@ -166,12 +154,23 @@ impl Arrival<'_> {
             .session
             .close_plans_before(first_sight.id, is_within, self.events);
         let index = match self.session.position(first_sight.id) {
-            Some(index) => index,
+            Some(index) => {
+                // A plan that came first has shown no parameters.
+                let logged = &self.session.open[index].execution.logged;
+                if logged
+                    .as_ref()
+                    .is_some_and(|known| known.parameters.is_none())
+                    && let Some(logged) = told(self).logged
+                {
+                    self.session.open[index].execution.logged = Some(logged);
+                }
+                index
+            }
             None => {
                 self.session.close_before_next(self.events);
                 self.session.close_portal(name, self.events);
-                let mut execution =
-                    self.execution(first_sight, ended.kind, ended.told, duration_ms);
+                let told = told(self);
+                let mut execution = self.execution(first_sight, ended.kind, told, duration_ms);
                 execution.parse_ms = self.session.take_parse(name, ended.text);
                 self.open(execution, Stage::Executed, ended.text, name);
                 self.session.open.len() - 1
@@ -190,12 +189,6 @@ impl Arrival<'_> {
         execution.nested_count += nested_count;
         // The plan's own identifier is that of the statement that ran; the record's is that of an EXECUTE, or of a string's last statement.
         execution.server_query_id = execution.server_query_id.or(record.query_id);
-        // A plan that came first has shown no parameters.
-        if let (Some(known), Some(logged)) = (&mut execution.logged, logged)
-            && known.parameters.is_none()
-        {
-            *known = logged;
-        }
         let plan_may_follow =
             (ended.kind == ExecutionKind::Execute || ended.is_cursor) && execution.plan_count == 0;
         if !plan_may_follow {
@@ -204,7 +197,7 @@ impl Arrival<'_> {
     }
 
     /// A further piece of a portal: its time belongs to the execute that opened it.
-    fn fetch(&mut self, duration_ms: f64, fetch: LoggedStatement) {
+    fn fetch(&mut self, duration_ms: f64, fetch: Statement, told: impl FnOnce(&Self) -> Told) {
         let first =
             self.session.open.iter_mut().find(|o| {
                 o.stage == Stage::Executed && o.text == fetch.text && o.name == fetch.name
@@ -215,7 +208,7 @@ impl Arrival<'_> {
                     Some(first.execution.duration_ms.unwrap_or_default() + duration_ms);
                 first.changed = true;
             }
-            None => self.ended(duration_ms, fetch),
+            None => self.ended(duration_ms, fetch, told),
         }
     }
 
@@ -227,20 +220,26 @@ impl Arrival<'_> {
             Some(_) => ExecutionKind::Execute,
             None => ExecutionKind::Statement,
         };
-        let logged = LoggedStatement {
+        let statement = Statement {
             is_fetch: kind == DurationKind::Fetch,
-            ..self.statement(execution_kind, name.unwrap_or(UNNAMED), text)
+            ..statement(execution_kind, name.unwrap_or(UNNAMED), text)
         };
         self.session.running = None;
-        self.session.is_running(logged.text, self.record.log_time);
-        self.session.logged = Some(logged);
+        self.session
+            .is_running(statement.text, self.record.log_time);
+        let told = self.query_of(text);
+        self.session.logged = Some(LoggedStatement { told, statement });
     }
 
     /// A duration without text takes the text that log_statement has printed; without one it is counted and is no execution.
     fn bare_duration(&mut self, duration_ms: f64) {
         match self.session.logged.take() {
-            Some(logged) if logged.is_fetch => self.fetch(duration_ms, logged),
-            Some(logged) => self.ended(duration_ms, logged),
+            Some(LoggedStatement { told, statement }) if statement.is_fetch => {
+                self.fetch(duration_ms, statement, |_| told);
+            }
+            Some(LoggedStatement { told, statement }) => {
+                self.ended(duration_ms, statement, |_| told);
+            }
             None => self.session.close_plans(self.events),
         }
     }
@@ -319,6 +318,17 @@ impl Arrival<'_> {
             time_assumed: record.flags.time_zone_assumed || record.flags.time_of_reading,
             weight: None,
         }
+    }
+}
+
+fn statement(kind: ExecutionKind, name: Name<'_>, text: &str) -> Statement {
+    Statement {
+        text: TextHash::of(text),
+        kind,
+        name: kept(name).to_owned(),
+        prepared: command::prepared_name(text),
+        is_cursor: kind == ExecutionKind::Statement && command::declares_cursor(text),
+        is_fetch: false,
     }
 }
 

@@ -24,7 +24,10 @@ pub(super) enum Origin {
 /// one that comes first comes alone.
 pub(super) fn origin(record: &LogRecord) -> Origin {
     let context = record.context.as_deref().unwrap_or_default();
-    let raised = function(first_entry(context)).is_some_and(|function| function.at == "RAISE");
+    let first = first_entry(context);
+    // The word is the same in every language, and looked for first: most entries are none of a function, in none of the languages.
+    let raised =
+        first.contains("RAISE") && function(first).is_some_and(|function| function.at == "RAISE");
     if raised || record.query.is_some() {
         Origin::Raised
     } else if context.is_empty() || is_about_portal(context) {

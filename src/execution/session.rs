@@ -34,10 +34,16 @@ pub(super) struct Parsed {
     pub(super) parse_ms: f64,
 }
 
-/// A statement whose end is logged, or that log_statement printed before a bare duration.
+/// A statement that log_statement printed before a bare duration.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct LoggedStatement {
     pub(super) told: Told,
+    pub(super) statement: Statement,
+}
+
+/// By what a logged statement is known again.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Statement {
     pub(super) text: TextHash,
     pub(super) kind: ExecutionKind,
     pub(super) name: String,

@@ -26,7 +26,7 @@ impl Shown {
         self.context |= [&record.detail, &record.hint, &record.context]
             .into_iter()
             .any(Option::is_some);
-        if is_change_to_terse(record) {
+        if message.is_none() && is_change_to_terse(record) {
             self.context = false;
         }
         if let Some(Message::Duration {

@@ -16,7 +16,7 @@ use super::{
     open::{Open, Reserved, Stage, TextHash},
     pairing::{Pairing, SessionKey},
     query::Told,
-    session::{LoggedStatement, Parsed, Running, Session},
+    session::{LoggedStatement, Parsed, Running, Session, Statement},
     shown::Shown,
 };
 use crate::model::{
@@ -210,12 +210,12 @@ fn save_session(key: &SessionKey, session: &Session) -> SavedSession {
         logged: session.logged.as_ref().map(|logged| SavedLogged {
             database_name: logged.told.query.database_name.clone(),
             normalized_sql: logged.told.query.normalized_sql.clone(),
-            text: logged.text.0,
-            execute: logged.kind == ExecutionKind::Execute,
-            name: logged.name.clone(),
-            prepared: logged.prepared.map(|name| name.0),
-            is_cursor: logged.is_cursor,
-            is_fetch: logged.is_fetch,
+            text: logged.statement.text.0,
+            execute: logged.statement.kind == ExecutionKind::Execute,
+            name: logged.statement.name.clone(),
+            prepared: logged.statement.prepared.map(|name| name.0),
+            is_cursor: logged.statement.is_cursor,
+            is_fetch: logged.statement.is_fetch,
         }),
     }
 }
@@ -320,16 +320,18 @@ fn restore_session(
                 tags: Vec::new(),
                 logged: None,
             },
-            text: TextHash(logged.text),
-            kind: if logged.execute {
-                ExecutionKind::Execute
-            } else {
-                ExecutionKind::Statement
+            statement: Statement {
+                text: TextHash(logged.text),
+                kind: if logged.execute {
+                    ExecutionKind::Execute
+                } else {
+                    ExecutionKind::Statement
+                },
+                name: logged.name,
+                prepared: logged.prepared.map(TextHash),
+                is_cursor: logged.is_cursor,
+                is_fetch: logged.is_fetch,
             },
-            name: logged.name,
-            prepared: logged.prepared.map(TextHash),
-            is_cursor: logged.is_cursor,
-            is_fetch: logged.is_fetch,
         }),
     };
     (key, session)

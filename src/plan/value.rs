@@ -85,6 +85,9 @@ impl<'de> Deserialize<'de> for Json<'de> {
     }
 }
 
+/// About as many keys as a node of EXPLAIN (ANALYZE, BUFFERS, VERBOSE) has.
+const NODE_KEYS: usize = 48;
+
 struct AnyValue;
 
 impl<'de> Visitor<'de> for AnyValue {
@@ -131,7 +134,7 @@ impl<'de> Visitor<'de> for AnyValue {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let mut object = Vec::new();
+        let mut object = Vec::with_capacity(NODE_KEYS);
         while let Some((Key(key), value)) = entries.next_entry()? {
             object.push((key, value));
         }

@@ -5,7 +5,7 @@
 //! of records torn before it are then lines without a head. Not known here: what a line of any format looks like.
 
 use jiff::Timestamp;
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
 use crate::model::position::GenerationId;
 use crate::model::record::LogRecord;
@@ -22,6 +22,8 @@ pub(super) struct Line<'a> {
     pub(super) end_bytes: u64,
     /// Longer than a record may be, or the last line of a log that ends without a line break: bytes are missing at the end.
     pub(super) is_cut: bool,
+    /// Whether a colon and two blanks stand in it, as behind every severity; also where that isn't known.
+    pub(super) may_hold_label: bool,
 }
 
 impl Line<'_> {
@@ -94,6 +96,8 @@ impl Assembler {
     pub fn push(&mut self, chunk: &[u8], read_at: Timestamp, sink: &mut dyn FnMut(Assembled)) {
         self.read_at = read_at;
         let mut rest = chunk;
+        // One search over the chunk costs much less than one in each of its lines.
+        let mut label_ends = memmem::find_iter(chunk, b":  ").peekable();
         while !rest.is_empty() {
             let begins_line = self.line_start_bytes == self.pushed_bytes;
             if begins_line
@@ -112,7 +116,10 @@ impl Assembler {
             };
             self.pushed_bytes += bytes.len() as u64 + 1;
             if begins_line && bytes.len() <= self.max_record_bytes {
-                self.line(bytes, sink);
+                let from = chunk.len() - rest.len();
+                while label_ends.next_if(|at| *at < from).is_some() {}
+                let may_hold_label = label_ends.peek().is_some_and(|at| *at < from + bytes.len());
+                self.line(bytes, may_hold_label, sink);
             } else {
                 self.keep(bytes);
                 self.partial_line(sink);
@@ -185,7 +192,7 @@ impl Assembler {
     fn partial_line(&mut self, sink: &mut dyn FnMut(Assembled)) {
         const KEPT_CAPACITY_BYTES: usize = 1 << 20;
         let mut bytes = std::mem::take(&mut self.partial);
-        self.line(&bytes, sink);
+        self.line(&bytes, true, sink);
         self.is_cut = false;
         self.dropped_odd_quotes = false;
         if bytes.capacity() <= KEPT_CAPACITY_BYTES {
@@ -194,7 +201,7 @@ impl Assembler {
         }
     }
 
-    fn line(&mut self, bytes: &[u8], sink: &mut dyn FnMut(Assembled)) {
+    fn line(&mut self, bytes: &[u8], may_hold_label: bool, sink: &mut dyn FnMut(Assembled)) {
         let bytes = match self.line_start_bytes {
             0 => text::without_byte_order_mark(bytes),
             _ => bytes,
@@ -204,6 +211,7 @@ impl Assembler {
             start_bytes: self.line_start_bytes,
             end_bytes: self.pushed_bytes,
             is_cut: self.is_cut,
+            may_hold_label,
         };
         self.line_start_bytes = self.pushed_bytes;
         self.lines

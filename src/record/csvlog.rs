@@ -91,6 +91,7 @@ impl Lines {
                 start_bytes: row.start_bytes,
                 end_bytes: row.end_bytes,
                 is_cut: row.is_cut,
+                may_hold_label: true,
             }));
         } else {
             self.open = Some(row);
@@ -319,6 +320,7 @@ mod tests {
             start_bytes: 5,
             end_bytes: 6 + row.len() as u64,
             is_cut,
+            may_hold_label: true,
         };
         record(line, POSITION, None)
     }

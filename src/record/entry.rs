@@ -17,6 +17,9 @@ use super::head::{Head, HeadLine, verbose_sql_state};
 use super::severity::Label;
 use super::{text, time};
 
+/// Of the texts of a record when it begins: a plan grows to a few times this, line by line.
+const TEXT_CAPACITY_BYTES: usize = 1024;
+
 /// A record whose lines are still coming.
 pub(super) struct Entry {
     /// All but the texts.
@@ -40,7 +43,7 @@ impl Entry {
     ) -> Self {
         Self {
             record: Box::new(record(found, severity, position, log_timezone, read_at)),
-            text: Vec::new(),
+            text: Vec::with_capacity(TEXT_CAPACITY_BYTES),
             labels: vec![(found.label, 0)],
             is_cut: false,
         }

@@ -230,6 +230,7 @@ mod tests {
             start_bytes: 5,
             end_bytes: 6 + json.len() as u64,
             is_cut: false,
+            may_hold_label: true,
         };
         record(line, POSITION, None)
     }

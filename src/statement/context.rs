@@ -66,9 +66,7 @@ static SQL_TEXTS: LazyLock<Vec<Template>> =
 /// `text`. In `context` its quotes and line breaks are unmarked.
 pub fn after_sql_text<'a>(context: &'a str, text: &str) -> Option<&'a str> {
     SQL_TEXTS.iter().find_map(|template| {
-        let [before, after] = template.texts()[..] else {
-            return None;
-        };
+        let (before, after) = template.around_argument()?;
         let quoted = context.strip_prefix(before)?.trim_start();
         let rest = quoted.strip_prefix(text.trim())?;
         let rest = rest.trim_start().strip_prefix(after.trim_start())?;

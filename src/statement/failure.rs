@@ -48,14 +48,12 @@ pub(super) fn without_position(message: &str) -> &str {
             |language: &Messages| Template::printed(language.position, language.encodings);
         MESSAGES.iter().flat_map(printed).collect()
     });
-    let text_before = |template: &Template| match template.texts()[..] {
-        [before, after] => {
-            let numbered = message.strip_suffix(after)?;
-            let text = numbered.trim_end_matches(|c: char| c.is_ascii_digit());
-            let has_number = text.len() < numbered.len();
-            text.strip_suffix(before).filter(|_| has_number)
-        }
-        _ => None,
+    let text_before = |template: &Template| {
+        let (before, after) = template.around_argument()?;
+        let numbered = message.strip_suffix(after)?;
+        let text = numbered.trim_end_matches(|c: char| c.is_ascii_digit());
+        let has_number = text.len() < numbered.len();
+        text.strip_suffix(before).filter(|_| has_number)
     };
     POSITIONS.iter().find_map(text_before).unwrap_or(message)
 }

@@ -102,12 +102,22 @@ impl Template {
         fits.then_some(arguments)
     }
 
-    /// The argument of a format string that has one, however long it is.
-    pub(super) fn only_argument<'a>(&self, message: &'a str) -> Option<&'a str> {
-        match self.texts()[..] {
-            [before, after] => message.strip_prefix(before)?.strip_suffix(after),
+    /// What stands before and behind the argument of a format string that has one.
+    pub(super) fn around_argument(&self) -> Option<(&str, &str)> {
+        match self.pieces.as_slice() {
+            [Piece::Text(_)] | [_, Piece::Text(_), _] => None,
+            [Piece::Text(before), _, Piece::Text(after)] => Some((before, after)),
+            [Piece::Text(before), _] => Some((before, "")),
+            [_, Piece::Text(after)] => Some(("", after)),
+            [_] => Some(("", "")),
             _ => None,
         }
+    }
+
+    /// The argument of a format string that has one, however long it is.
+    pub(super) fn only_argument<'a>(&self, message: &'a str) -> Option<&'a str> {
+        let (before, after) = self.around_argument()?;
+        message.strip_prefix(before)?.strip_suffix(after)
     }
 
     /// Whether `message` begins with what stands before the first argument.
@@ -120,17 +130,17 @@ impl Template {
 
     /// Whether `message` begins as this format string does; its last argument may go on over lines.
     pub(super) fn begins(&self, message: &str) -> bool {
-        let texts = self.texts();
-        let (first, others) = texts.split_first().expect("there is always a text");
-        let Some(mut rest) = message.strip_prefix(first) else {
-            return false;
-        };
-        others.iter().all(|text| match rest.find(text) {
-            Some(at) => {
-                rest = rest.get(at + text.len()..).unwrap_or_default();
-                true
-            }
-            None => false,
+        let mut rest = message;
+        self.pieces.iter().enumerate().all(|(number, piece)| {
+            let Piece::Text(text) = piece else {
+                return true;
+            };
+            let after = match number {
+                0 => rest.strip_prefix(text.as_str()),
+                _ => rest.split_once(text.as_str()).map(|(_, after)| after),
+            };
+            rest = after.unwrap_or_default();
+            after.is_some()
         })
     }
 }

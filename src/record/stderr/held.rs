@@ -39,6 +39,7 @@ impl Held {
             start_bytes: self.start_bytes(),
             end_bytes: self.end_bytes,
             is_cut,
+            may_hold_label: true,
         }
     }
 
@@ -54,6 +55,7 @@ impl Held {
                 start_bytes: *start_bytes,
                 end_bytes: *end_bytes,
                 is_cut: false,
+                may_hold_label: true,
             })
     }
 }

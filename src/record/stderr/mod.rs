@@ -249,6 +249,7 @@ impl Lines {
         let fit = match &self.open {
             Open::Record(open) => open.fit(
                 text,
+                line.may_hold_label,
                 &self.prefix,
                 self.log_timezone.as_ref(),
                 &self.missing,

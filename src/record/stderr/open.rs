@@ -80,6 +80,7 @@ impl OpenRecord {
     pub(super) fn fit(
         &self,
         text: &[u8],
+        may_hold_label: bool,
         prefix: &LinePrefix,
         log_timezone: Option<&TimeZone>,
         missing: &Missing,
@@ -90,7 +91,7 @@ impl OpenRecord {
         if self.entry.is_cut() {
             return Fit::Own;
         }
-        let glued = glued::find(prefix, text);
+        let glued = may_hold_label.then(|| glued::find(prefix, text)).flatten();
         if self.body == Body::Json {
             if let Some(glued) = glued {
                 let is_proven = text

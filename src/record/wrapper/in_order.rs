@@ -160,6 +160,7 @@ impl InOrder {
                 start_bytes,
                 end_bytes: whole.end_bytes,
                 is_cut: whole.is_cut,
+                may_hold_label: true,
             };
             self.inner.line(line, false, whole.time, &mut |assembled| {
                 sink(with_its_time(assembled));

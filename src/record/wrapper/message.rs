@@ -144,6 +144,7 @@ impl Message {
                 start_bytes,
                 end_bytes: place.end_bytes,
                 is_cut: place.is_cut,
+                may_hold_label: true,
             };
             reader.line(line, self.time, &mut complete);
             start = *end;
