@@ -230,6 +230,8 @@ mod tests {
 
     use std::{collections::BTreeSet, fs, path::Path, thread};
 
+    use diesel::{QueryableByName, SqliteConnection};
+
     use super::*;
     use crate::store::backend::postgres::fixture::Database;
 
@@ -274,6 +276,56 @@ mod tests {
         let listed: BTreeSet<_> = listed.into_iter().collect();
         assert_eq!(listed, folders("postgres"));
         assert_eq!(listed, folders("sqlite"));
+    }
+
+    /// Tables and views with their columns, and indexes, as SQLite has them after its own migrations.
+    fn in_sqlite() -> Vec<String> {
+        #[derive(QueryableByName)]
+        struct Line {
+            #[diesel(sql_type = diesel::sql_types::Text)]
+            line: String,
+        }
+        let mut sqlite = SqliteConnection::establish(":memory:").unwrap();
+        for migration in folders("sqlite") {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations/sqlite");
+            let script = fs::read_to_string(folder.join(migration).join("up.sql")).unwrap();
+            sqlite.batch_execute(&script).unwrap();
+        }
+        let lines: Vec<Line> = diesel::sql_query(
+            "SELECT m.name || '.' || c.name || ' ' || CASE m.type WHEN 'view' THEN '' ELSE c.type END \
+                    || CASE WHEN c.\"notnull\" THEN ' NOT NULL' ELSE '' END || CASE WHEN c.pk > 0 THEN ' key ' || c.pk ELSE '' END AS line \
+               FROM sqlite_master m JOIN pragma_table_info(m.name) c WHERE m.type IN ('table', 'view') \
+             UNION ALL SELECT tbl_name || ' index ' || name FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL",
+        )
+        .load(&mut sqlite)
+        .unwrap();
+        lines.into_iter().map(|line| line.line).collect()
+    }
+
+    #[test]
+    fn both_stores_have_the_same_tables_columns_keys_and_indexes() {
+        let Some(database) = Database::new() else {
+            return;
+        };
+        run(&mut database.writer()).unwrap();
+        let lines = database.psql(
+            "SELECT c.relname || '.' || a.attname || ' ' \
+                    || CASE WHEN c.relkind = 'v' THEN '' WHEN a.atttypid IN ('int8'::regtype, 'int4'::regtype, 'bool'::regtype) THEN 'INTEGER' \
+                       WHEN a.atttypid = 'float8'::regtype THEN 'REAL' WHEN a.atttypid = 'bytea'::regtype THEN 'BLOB' \
+                       ELSE upper(a.atttypid::regtype::text) END \
+                    || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END \
+                    || coalesce(' key ' || array_position(i.indkey::int2[], a.attnum) + 1, '') \
+               FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
+               LEFT JOIN pg_index i ON i.indrelid = c.oid AND i.indisprimary \
+              WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v') AND c.relname <> '__diesel_schema_migrations' \
+             UNION ALL SELECT i.indrelid::regclass || ' index ' || c.relname FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid \
+              WHERE c.relnamespace = 'public'::regnamespace AND NOT i.indisprimary",
+        );
+        let mut in_postgres: Vec<_> = lines.lines().map(str::to_owned).collect();
+        let mut in_sqlite = in_sqlite();
+        in_postgres.sort_unstable();
+        in_sqlite.sort_unstable();
+        assert_eq!(in_postgres, in_sqlite);
     }
 
     fn revert(connection: &mut PgConnection) {

@@ -15,6 +15,7 @@ mod roles_tests;
 mod runtime;
 mod tls;
 mod url;
+mod url_parser;
 
 use std::{
     error::Error as StdError,
@@ -30,7 +31,8 @@ use tokio::task::JoinHandle;
 pub(in crate::store) use connect::connect;
 pub(in crate::store) use runtime::StoreRuntime;
 pub use tls::FileError;
-pub use url::{PostgresUrl, UrlError};
+pub use url::PostgresUrl;
+pub use url_parser::UrlError;
 
 /// A connection for diesel's blocking interface.
 pub(in crate::store) type PgConnection = AsyncConnectionWrapper<AsyncPgConnection, StoreRuntime>;
