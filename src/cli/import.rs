@@ -125,8 +125,7 @@ fn read_server(
 /// Reads until a look at the files finds nothing more.
 fn read_all(ingest: &mut ServerIngest, progress: &ProgressBar) -> Result<(), Error> {
     loop {
-        let unreadable = ingest.scan().map_err(daemon::Error::from)?;
-        if let Some((path, source)) = unreadable.into_iter().next() {
+        if let Some((path, source)) = ingest.scan().unreadable.into_iter().next() {
             return Err(Error::Failed(format!(
                 "{}: cannot be read: {source}",
                 path.display()

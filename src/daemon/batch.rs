@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::ingest::Told;
 use crate::{
     analysis,
     execution::{Events, Pairing},
@@ -28,10 +29,16 @@ pub(super) struct Extent {
     pub(super) oldest: Option<Timestamp>,
     pub(super) newest: Option<Timestamp>,
     pub(super) unparsed: u64,
+    /// Where lines begin that nobody can read and no record has come after, and how many of `unparsed` are before them.
+    pub(super) unread_from: Option<u64>,
+    pub(super) unparsed_before: u64,
     pub(super) torn: u64,
     pub(super) foreign: u64,
     pub(super) gaps: Vec<Gap>,
     pub(super) withdrawn: Vec<(ExecutionId, Timestamp)>,
+    /// Records that a better format tells, and how many were passed over for that.
+    pub(super) told: Told,
+    pub(super) told_count: u64,
 }
 
 impl Extent {
@@ -43,12 +50,20 @@ impl Extent {
         events: &mut Events,
     ) {
         match assembled {
+            Assembled::Record(record) if self.told.holds(&record) => self.told_count += 1,
             Assembled::Record(mut record) => {
+                self.unread_from = None;
                 clamp_time(&mut record, now);
                 self.add(record.log_time);
                 pairing.push(&record, events);
             }
-            Assembled::Unparsed { .. } => self.unparsed += 1,
+            Assembled::Unparsed { start_bytes, .. } => {
+                if self.unread_from.is_none() {
+                    self.unread_from = Some(start_bytes);
+                    self.unparsed_before = self.unparsed;
+                }
+                self.unparsed += 1;
+            }
             Assembled::Torn { .. } => self.torn += 1,
             Assembled::Foreign { .. } => self.foreign += 1,
             Assembled::Rest { .. } => {}

@@ -18,6 +18,10 @@ use crate::{
 /// A first line that is longer is looked at before it is whole.
 const FIRST_LINE_BYTES: usize = 1 << 16;
 
+/// How many lines that should begin with the prefix and don't show that it was changed: of one that names no clients, and of one that does.
+const CHANGED_LINES: usize = 3;
+const CHANGED_LINES_CLIENTS: usize = 20;
+
 /// No prefix is known that reads the log. May pass: more of the log, or another file of the server, may tell.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum Unexplained {
@@ -218,6 +222,49 @@ impl Layouts {
             server,
         )?;
         Ok(true)
+    }
+
+    /// The prefix that explains `unread`, lines that the known one can't read and that no record came after: it has been changed since.
+    ///
+    /// Where the known one names clients it has to explain none of many lines and the other one nearly all: what clients are named can look like another
+    /// prefix, but not while every line is without the head that is known.
+    pub(super) fn changed(&self, chunk: &Chunk, unread: &[u8]) -> Option<detect::Detected> {
+        let known = self.prefix.as_ref()?;
+        if self.is_given {
+            return None;
+        }
+        let contents = contents(self.format_of(chunk), self.syslog_ident.as_deref(), unread);
+        let explained = detect::explained(known, &contents.bytes);
+        let (lines, least) = match known.names_clients() {
+            true => (explained.line_count, CHANGED_LINES_CLIENTS),
+            false => (explained.line_count, CHANGED_LINES),
+        };
+        if lines < least || explained.explained_count > 0 {
+            return None;
+        }
+        let detected = detect::line_prefix(&contents.bytes);
+        let prefix = detected.prefix.as_ref()?;
+        let explains = detect::explained(prefix, &contents.bytes).explained_count;
+        (prefix != known && explains * 10 >= lines * 9).then_some(detected)
+    }
+
+    /// Reads the log with another prefix from here on.
+    pub(super) fn change(
+        &mut self,
+        detected: &detect::Detected,
+        store: &Store,
+        server: &Server,
+    ) -> Result<(), Error> {
+        match &detected.prefix {
+            Some(prefix) => self.keep(
+                prefix,
+                detected.line_count,
+                &detected.disputed,
+                store,
+                server,
+            ),
+            None => Ok(()),
+        }
     }
 
     /// The prefix of a stderr log, which may be wrapped. A log that others write to may hold nothing of the server for long: what comes later tells.

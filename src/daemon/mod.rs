@@ -1,21 +1,28 @@
 //! Builds the stages, runs them as named workers, stops them in time.
 //!
-//! [`build`] opens and binds everything and may fail; [`Daemon::run`] ends early only where a log can't be read as configured or a worker has
+//! [`build`] opens and binds everything; it fails where somebody has to mend something, and waits for a store that is locked, full or out of reach.
+//! [`Daemon::run`] ends early only where a log can't be read as configured or a worker has
 //! panicked. After the shutdown signal the worker that follows the logs has four seconds for its last batch, then requests have one more. The
 //! caller owns the signal and hears when the logs have been caught up with.
 
 mod advise;
 mod batch;
 mod follow;
+mod followed;
 pub mod ingest;
 mod layout;
 mod systemd;
+mod trouble;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use tokio::{net::TcpListener, sync::oneshot, task::JoinSet, time::timeout};
 use tokio_util::sync::CancellationToken;
 
+use self::trouble::Trouble;
 pub use self::{
     advise::Advisor,
     follow::{CaughtUp, Follow},
@@ -31,6 +38,10 @@ use crate::{
 /// How long the last batch may take after the shutdown signal, and then the requests under way.
 const BATCH_WITHIN: Duration = Duration::from_secs(4);
 const REQUESTS_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often the logs are looked at while the store can't be opened, and how long the next attempt to open it may take to fail.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+const NEXT_ATTEMPT: Duration = Duration::from_secs(60);
 
 /// What the daemon runs with. Each stage owns its part.
 #[derive(Debug, Clone)]
@@ -98,11 +109,12 @@ pub async fn build(config: Config, serve: bool) -> Result<Daemon, Error> {
     } else {
         None
     };
+    let follow = Follow::new(&config.servers, &config.ingest);
+    let (mut follow, store) = open_store(follow, config.store).await?;
     // Away from the caller, who may want to give up while another process holds the store.
     let opened = tokio::task::spawn_blocking(move || {
-        let store = Store::open(&config.store)?;
         let advisor = Advisor::new(&config.advice, &store)?;
-        let follow = Follow::open(&store, &config.servers, &config.ingest)?;
+        follow.open(&store)?;
         Ok(Daemon {
             store,
             follow,
@@ -112,6 +124,42 @@ pub async fn build(config: Config, serve: bool) -> Result<Daemon, Error> {
         })
     });
     opened.await.expect("opening doesn't panic")
+}
+
+/// Opens the store, however long it takes where the trouble may pass. The logs are watched all the while.
+async fn open_store(
+    mut follow: Follow,
+    config: store::Config,
+) -> Result<(Follow, Store), store::Error> {
+    let mut trouble = Trouble::default();
+    loop {
+        let config = config.clone();
+        let is_due = trouble.retry_in(Instant::now()).is_none();
+        let attempt = tokio::task::spawn_blocking(move || {
+            follow.scan();
+            (follow, is_due.then(|| Store::open(&config)))
+        });
+        let (watching, opened) = attempt.await.expect("opening doesn't panic");
+        follow = watching;
+        match opened {
+            Some(Ok(store)) => {
+                if let Some(lasted) = trouble.over(Instant::now()) {
+                    tracing::info!(lasted_s = lasted.as_secs_f64(), "the store is open");
+                }
+                return Ok((follow, store));
+            }
+            Some(Err(error)) if error.is_passing() => {
+                systemd::starting(&format!("Waiting for the store: {error}"), NEXT_ATTEMPT);
+                if trouble.met(error.to_string(), Instant::now()) {
+                    tracing::error!(error = %error, "the store can't be opened; the logs wait, trying again");
+                }
+            }
+            Some(Err(error)) => return Err(error),
+            None => {}
+        }
+        let pause = trouble.retry_in(Instant::now()).unwrap_or_default();
+        tokio::time::sleep(pause.min(LOOK_EVERY)).await;
+    }
 }
 
 impl Daemon {
@@ -142,10 +190,11 @@ impl Daemon {
         let (ended, mut follow_ended) = oneshot::channel();
         let follow_shutdown = shutdown.clone();
         let follow = self.follow;
+        let follow_store = self.store.clone();
         std::thread::Builder::new()
             .name("follow".to_owned())
             .spawn(move || {
-                let result = follow.run(&follow_shutdown, caught_up);
+                let result = follow.run(&follow_store, &follow_shutdown, caught_up);
                 if ended.send(result).is_err() {
                     tracing::warn!(worker = "follow", "stopped after its deadline");
                 }

@@ -16,6 +16,20 @@ pub(super) fn ready() {
     notify(&[NotifyState::Ready]);
 }
 
+/// The service hasn't started yet, because of `what`; it says so again within `within`.
+pub(super) fn starting(what: &str, within: Duration) {
+    let within_us = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
+    notify(&[
+        NotifyState::Status(&line(what)),
+        NotifyState::ExtendTimeoutUsec(within_us),
+    ]);
+}
+
+/// What it is doing, for `systemctl status`.
+pub(super) fn status(what: &str) {
+    notify(&[NotifyState::Status(&line(what))]);
+}
+
 /// The service is stopping.
 pub(super) fn stopping() {
     notify(&[NotifyState::Stopping]);
@@ -38,6 +52,11 @@ pub(super) async fn keep_alive(heartbeat: Arc<AtomicU64>, shutdown: Cancellation
             () = tokio::time::sleep((limit / 4).max(Duration::from_millis(100))) => {}
         }
     }
+}
+
+/// A state is one line.
+fn line(what: &str) -> String {
+    what.replace(char::is_control, " ")
 }
 
 fn notify(states: &[NotifyState<'_>]) {

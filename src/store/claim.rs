@@ -140,6 +140,16 @@ pub(super) fn check(
 }
 
 #[cfg(test)]
+impl Store {
+    /// The number under which the server's logs are taken in now.
+    pub(crate) fn newest_claim(&self, server: ServerId) -> ClaimNumber {
+        let newest = servers::table.find(server.0).select(servers::ingest_claim);
+        let reader = &mut *self.connections.reader().expect("a reader");
+        ClaimNumber(each!(reader, c => newest.first(c)).expect("a stored server"))
+    }
+}
+
+#[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 

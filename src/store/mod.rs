@@ -24,6 +24,7 @@ mod ingest;
 mod insert;
 mod migrations;
 mod nested;
+mod passing;
 mod plan;
 mod query;
 mod query_cap;

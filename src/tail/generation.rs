@@ -46,7 +46,8 @@ pub(super) struct Fingerprint<'a> {
 pub(super) enum Likeness {
     /// It holds the generation up to its offset at least.
     Same,
-    /// It ends before the generation's offset, and holds it up to this rung at least; the rung at 0 where only the head says so.
+    /// It ends before the generation's offset, or holds other bytes before that, and holds the generation up to this rung at least; the rung at 0
+    /// where only the head says so.
     Shorter(Anchor),
     /// It is other content, or nothing can be said.
     Other,
@@ -77,23 +78,32 @@ pub(super) fn likeness(
     if anchor.offset_bytes <= len_bytes {
         let same = hash_before(anchor.offset_bytes)? == anchor.hash;
         evidence |= !is_blank(anchor);
-        return Ok(match same && evidence {
-            true => Likeness::Same,
-            false => Likeness::Other,
-        });
+        if same || !evidence {
+            return Ok(match same && evidence {
+                true => Likeness::Same,
+                false => Likeness::Other,
+            });
+        }
     }
     if !evidence && head.offset_bytes <= len_bytes {
         return Ok(Likeness::Other);
     }
+    // A crash of the machine may leave NUL bytes where the last writes were, and the server goes on behind them.
+    let is_shorter = anchor.offset_bytes > len_bytes;
+    let lowest = match is_shorter {
+        true => 0,
+        false => WINDOW_BYTES as u64 + 1,
+    };
     for rung in content.ladder.iter().rev() {
-        if rung.offset_bytes <= len_bytes
+        if (lowest..anchor.offset_bytes).contains(&rung.offset_bytes)
+            && rung.offset_bytes <= len_bytes
             && !is_blank(*rung)
             && hash_before(rung.offset_bytes)? == rung.hash
         {
             return Ok(Likeness::Shorter(*rung));
         }
     }
-    Ok(match evidence {
+    Ok(match evidence && is_shorter {
         true => Likeness::Shorter(anchor_of(&[], 0)),
         false => Likeness::Other,
     })
@@ -212,6 +222,16 @@ mod tests {
         check(&long, 9000, &[], b"", Likeness::Other);
         // The head had grown beyond what was committed, the file was cut in between.
         check(&long[..300], 200, &[200], &long[..250], Likeness::Same);
+        // What was read last is NUL bytes now, and something follows them.
+        let nul_tail = [&long[..8500], &nul[..2000], &other[..3000]].concat();
+        check(
+            &long,
+            9000,
+            &[5000, 8000],
+            &nul_tail,
+            Likeness::Shorter(at(&long, 8000)),
+        );
+        check(&long, 9000, &[300], &nul_tail, Likeness::Other);
         check(b"", 0, &[], &long, Likeness::Other);
         check(&nul, 0, &[], &nul, Likeness::Other);
         check(&nul, 9000, &[], &nul, Likeness::Other);

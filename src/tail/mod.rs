@@ -7,7 +7,9 @@
 
 mod compressed;
 pub mod discovery;
+mod formats;
 mod generation;
+mod handed_out;
 mod names;
 mod newcomers;
 mod places;
@@ -15,6 +17,7 @@ mod reader;
 mod rotation;
 mod server_tail;
 mod tracked;
+mod watched;
 mod watcher;
 
 #[cfg(test)]
@@ -40,6 +43,8 @@ pub struct Config {
     pub read_bytes: usize,
     /// Whether file system notifications ring the doorbell. Nothing depends on them but latency.
     pub notify: bool,
+    /// How long the format that is read must have been silent while another one is written until that is read instead.
+    pub format_silence: Duration,
     /// How long a file that another one has followed must be silent until it is taken as finished.
     pub quiet_after: Duration,
 }
@@ -50,6 +55,7 @@ impl Default for Config {
             poll_interval: Duration::from_secs(1),
             read_bytes: 1 << 20,
             notify: true,
+            format_silence: Duration::from_secs(60),
             quiet_after: Duration::from_secs(10),
         }
     }

@@ -10,7 +10,7 @@ use super::Scan;
 use super::compressed::{Fault, fault_of};
 use super::generation::{WINDOW_BYTES, anchor_of};
 use super::places::unreadable;
-use super::reader::{Probe, Reader, Resume};
+use super::reader::{Probe, Resume};
 use super::rotation::Unread;
 use super::server_tail::{OPEN_FILES_MAX, ServerTail, unread};
 use super::tracked::{Look, Tracked};
@@ -41,7 +41,7 @@ impl ServerTail {
         match probe.resume(successor.fingerprint()) {
             Ok(Resume::At(reader, before)) => {
                 successor.attach(probe, reader, before);
-                successor.named = true;
+                successor.named = probe.is_named();
                 scan.new.push(successor.row.clone());
                 self.tracked.push(successor);
             }
@@ -104,7 +104,7 @@ impl ServerTail {
                         && probe.file.size_bytes > tracked.row.file.size_bytes;
                     if longer || !tracked.placed {
                         tracked.attach(probe, reader, before);
-                        tracked.named = true;
+                        tracked.named = probe.is_named();
                     }
                     return Ok(Some(tracked.row.id));
                 }
@@ -126,7 +126,7 @@ impl ServerTail {
     fn begin(&mut self, probe: &Probe, format: LogFormat, scan: &mut Scan) -> io::Result<()> {
         let mut hole_bytes = 0;
         if probe.codec == Codec::Raw && probe.sample.first() == Some(&0) {
-            let reader = Reader::open(&probe.file.path, Codec::Raw)?;
+            let reader = probe.reader()?;
             hole_bytes = reader.leading_hole()?;
             if hole_bytes >= reader.hint(&probe.file.path)?.size_bytes {
                 return Ok(());
@@ -137,15 +137,15 @@ impl ServerTail {
             Ok(Resume::At(reader, before)) => tracked.attach(probe, reader, before),
             // Nothing but NUL bytes in the head tells nothing apart; the file is opened all the same.
             Ok(_) if hole_bytes > 0 => {
-                let reader = Reader::open(&probe.file.path, Codec::Raw)?;
+                let reader = probe.reader()?;
                 tracked.attach(probe, reader, Vec::new());
             }
             Ok(_) => return Ok(()),
             Err(error) => return Err(error),
         }
-        tracked.named = true;
+        tracked.named = probe.is_named();
         let open = self.tracked.iter().filter(|t| t.reader.is_some()).count();
-        if open >= OPEN_FILES_MAX {
+        if open >= OPEN_FILES_MAX && tracked.named {
             tracked.reader = None;
         }
         scan.new.push(tracked.row.clone());

@@ -7,17 +7,20 @@ use std::cmp::Reverse;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use super::compressed::{Fault, fault_of};
 use super::discovery::{Listing, LogFile, list};
 use super::generation::WINDOW_BYTES;
 use super::reader::{Probe, Resume};
 use super::rotation::ingested_format;
-use super::server_tail::{CUT_AFTER, ServerTail, WRITTEN_AFTER};
+use super::server_tail::{CUT_AFTER, Listed, ServerTail, WRITTEN_AFTER};
 use super::tracked::{Life, Tracked, is_quiet};
 use super::{Mode, Scan};
 use crate::model::position::{Codec, FileHint, LogFormat};
+
+/// How far the times of a file system may be behind the clock.
+const COARSE_US: i64 = 100_000;
 
 /// What one look met and couldn't look into. What may be in there must not be declared lost.
 #[derive(Default)]
@@ -44,7 +47,7 @@ impl Hidden {
 
 impl ServerTail {
     pub(super) fn look_at_directories(&mut self, scan: &mut Scan) {
-        self.listed = Some(Instant::now());
+        let (at, wall_us) = (Instant::now(), wall_clock_us());
         let listing = list(&self.paths, self.mode);
         let mut hidden = Hidden {
             paths: listing
@@ -54,18 +57,28 @@ impl ServerTail {
                 .collect(),
             ..Hidden::default()
         };
-        let files = self.files_of_ingested_format(&listing, scan, &mut hidden);
+        let files = self.files_with_formats(&listing, scan, &mut hidden);
         let strangers = self.find_places(files, scan);
         let mut probes = self.probe(strangers, scan, &mut hidden);
+        self.probe_nameless(&listing, &mut probes, scan);
         self.resume_in(&mut probes, scan, &mut hidden);
         self.take_in(probes, scan);
+        if self.mode == Mode::Follow {
+            self.choose_format(&listing, scan);
+        }
         self.judge(&listing, &hidden);
         self.directories = listing.directories;
+        self.listed = Some(Listed {
+            at,
+            // The clock of a file system may be a tick behind.
+            wall_us: wall_us.saturating_sub(COARSE_US),
+            cost: at.elapsed(),
+        });
         scan.unreadable.extend(listing.trouble);
     }
 
     /// The files to consider, with their formats.
-    fn files_of_ingested_format(
+    fn files_with_formats(
         &mut self,
         listing: &Listing,
         scan: &mut Scan,
@@ -101,6 +114,10 @@ impl ServerTail {
             }
         }
         self.sniffed.retain(|inode, _| seen.contains(inode));
+        if self.mode == Mode::Follow {
+            return files;
+        }
+        // Finished logs are read once: the best of what is there.
         let ages: Vec<(LogFormat, i64)> = files
             .iter()
             .map(|(found, format)| (format.unwrapped(), found.file.modified_us))
@@ -192,6 +209,30 @@ impl ServerTail {
         probes
     }
 
+    /// What was open before a reload and isn't in the listing any more.
+    fn probe_nameless(
+        &mut self,
+        listing: &Listing,
+        probes: &mut Vec<(Probe, LogFormat)>,
+        scan: &mut Scan,
+    ) {
+        let named: HashSet<(u64, u64)> = listing
+            .files
+            .iter()
+            .map(|found| (found.file.device, found.file.inode))
+            .collect();
+        for (hint, format, file) in std::mem::take(&mut self.held) {
+            if named.contains(&(hint.device, hint.inode)) {
+                continue;
+            }
+            match Probe::nameless(file, &hint.path) {
+                Ok(probe) if probe.sample.is_empty() => {}
+                Ok(probe) => probes.push((probe, format)),
+                Err(error) => unreadable(scan, &hint.path, error),
+            }
+        }
+    }
+
     fn is_being_compressed(&self, probe: &Probe) -> bool {
         let silence = match probe.cut {
             true => CUT_AFTER,
@@ -274,7 +315,7 @@ impl ServerTail {
             }
             if let Some(at) = found {
                 tracked.placed = true;
-                tracked.named = true;
+                tracked.named = probes.get(at).is_some_and(|(probe, _)| probe.is_named());
                 tracked.missing_looks = 0;
                 note_move(tracked, scan);
                 probes.remove(at);
@@ -292,6 +333,11 @@ impl ServerTail {
 
 fn note_move(tracked: &Tracked, scan: &mut Scan) {
     scan.moved.push(tracked.row.clone());
+}
+
+fn wall_clock_us() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    i64::try_from(since.unwrap_or_default().as_micros()).unwrap_or(i64::MAX)
 }
 
 /// A file that vanished between the listing and the look is no trouble.

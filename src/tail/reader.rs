@@ -23,6 +23,8 @@ pub(super) struct Probe {
     /// The compressed file stops within the sample.
     pub(super) cut: bool,
     head: Head,
+    /// The file itself, where its name may be gone.
+    held: Option<File>,
 }
 
 /// What a probe is to a generation.
@@ -36,27 +38,60 @@ pub(super) enum Resume {
 impl Probe {
     /// Looks into the file at `path`.
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        Self::of(&File::open(path)?, path)
+    }
+
+    /// Looks into a file that is open and has lost its name, which was `path`.
+    pub(super) fn nameless(file: File, path: &Path) -> io::Result<Self> {
+        let probe = Self::of(&file, path)?;
+        Ok(Self {
+            held: Some(file),
+            ..probe
+        })
+    }
+
+    fn of(file: &File, path: &Path) -> io::Result<Self> {
         let hint = file_hint(path.to_owned(), &file.metadata()?);
         let mut magic = [0; MAGIC_BYTES];
-        let len = read_at_most(&file, &mut magic, 0)?;
+        let len = read_at_most(file, &mut magic, 0)?;
         let codec = codec_of(magic.get(..len).unwrap_or_default());
         let mut sample = Vec::with_capacity(WINDOW_BYTES);
-        let read = decoder(&file, codec)?
-            .take(WINDOW_BYTES as u64)
-            .read_to_end(&mut sample);
-        let cut = match read {
-            Ok(_) => false,
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => true,
-            Err(error) => return Err(error),
-        };
+        let mut cut = false;
+        if codec == Codec::Raw {
+            sample.resize(WINDOW_BYTES, 0);
+            let len = read_at_most(file, &mut sample, 0)?;
+            sample.truncate(len);
+        } else {
+            let read = decoder(file, codec)?
+                .take(WINDOW_BYTES as u64)
+                .read_to_end(&mut sample);
+            match read {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => cut = true,
+                Err(error) => return Err(error),
+            }
+        }
         Ok(Self {
             file: hint,
             codec,
             head: head_of(&sample),
             sample,
             cut,
+            held: None,
         })
+    }
+
+    /// Whether the file has a name in the watched directories.
+    pub(super) fn is_named(&self) -> bool {
+        self.held.is_none()
+    }
+
+    /// Opens the file for reading from its first byte on.
+    pub(super) fn reader(&self) -> io::Result<Reader> {
+        match &self.held {
+            Some(file) => Reader::of(file.try_clone()?, self.codec),
+            None => Reader::of(File::open(&self.file.path)?, self.codec),
+        }
     }
 
     pub(super) fn head(&self) -> Head {
@@ -102,7 +137,7 @@ impl Probe {
                 Likeness::Other => return Ok(Resume::Other),
             }
         }
-        let mut reader = Reader::open(&self.file.path, self.codec)?;
+        let mut reader = self.reader()?;
         let (found, before) = if self.codec == Codec::Raw {
             // The size is asked again: the file may have grown or shrunk since it was probed.
             let len = reader.file.metadata()?.size();
@@ -143,7 +178,7 @@ impl Probe {
         {
             return Ok(reader.before(common)? == all);
         }
-        let other = Reader::open(&self.file.path, Codec::Raw)?;
+        let other = self.reader()?;
         Ok(
             other.before(WINDOW_BYTES as u64)? == reader.before(WINDOW_BYTES as u64)?
                 && other.before(common)? == reader.before(common)?,
@@ -172,8 +207,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn open(path: &Path, codec: Codec) -> io::Result<Self> {
-        let file = File::open(path)?;
+    fn of(file: File, codec: Codec) -> io::Result<Self> {
         let metadata = file.metadata()?;
         let stream = match codec {
             Codec::Raw => None,
@@ -187,6 +221,11 @@ impl Reader {
             streamed_bytes: 0,
             stopped: None,
         })
+    }
+
+    /// The open file, where its bytes lie as they are: it may be read from anywhere.
+    pub(super) fn into_raw_file(self) -> Option<File> {
+        (self.codec == Codec::Raw).then_some(self.file)
     }
 
     /// The file as it is at this moment, under the name that it was last known by.
@@ -248,6 +287,14 @@ impl Reader {
         Ok(window)
     }
 
+    /// Up to `limit_bytes` of a raw file from an offset on.
+    pub(super) fn at(&self, offset_bytes: u64, limit_bytes: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; limit_bytes];
+        let len = read_at_most(&self.file, &mut bytes, offset_bytes)?;
+        bytes.truncate(len);
+        Ok(bytes)
+    }
+
     /// Moves a stream that stands at its start to `offset_bytes`, or to its end if that comes first; the bytes before that place.
     fn skip(&mut self, offset_bytes: u64) -> io::Result<Vec<u8>> {
         let mut tail: Vec<u8> = Vec::new();
@@ -270,16 +317,21 @@ impl Reader {
 
     /// Length of the run of NUL bytes at the start of a raw file.
     pub(super) fn leading_hole(&self) -> io::Result<u64> {
-        let mut buffer = vec![0; 1 << 20];
+        let nul = vec![0; 1 << 20];
+        let mut buffer = nul.clone();
         let mut hole = 0;
         loop {
             let len = read_at_most(&self.file, &mut buffer, hole)?;
             let read = buffer.get(..len).unwrap_or_default();
-            match read.iter().position(|byte| *byte != 0) {
-                Some(at) => return Ok(hole + at as u64),
-                None if len == 0 => return Ok(hole),
-                None => hole += len as u64,
+            if len == 0 {
+                return Ok(hole);
             }
+            // A comparison of two stretches takes a tenth of the time that a look at each byte takes.
+            if Some(read) != nul.get(..len) {
+                let run = read.iter().take_while(|byte| **byte == 0).count();
+                return Ok(hole + run as u64);
+            }
+            hole += len as u64;
         }
     }
 }

@@ -72,11 +72,11 @@ pub(super) fn verdict(seen: Sighting) -> Verdict {
     }
 }
 
-/// How much older than the newest file of a server the newest file of a better format may be. Long, because a collector that has nothing to say is
+/// How much older than the newest of finished files the newest file of a better format may be. Long, because a collector that has nothing to say is
 /// silent while the server's last words before a crash go to stderr; finite, because `log_destination` may have been changed.
 const FORMAT_MEMORY_US: i64 = 24 * 3600 * 1_000_000;
 
-/// The one format that is read of a server whose files have these formats and modification times: jsonlog before csvlog before stderr.
+/// The one format that is read of finished logs whose files have these formats and modification times: jsonlog before csvlog before stderr.
 pub fn ingested_format(files: &[(LogFormat, i64)]) -> Option<LogFormat> {
     let newest = files.iter().map(|(_, modified_us)| *modified_us).max()?;
     [LogFormat::Jsonlog, LogFormat::Csvlog, LogFormat::Stderr]

@@ -5,13 +5,14 @@
 //! between two scans are one case. Which of two readable files a generation is read from never matters, as both hold the same bytes.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs;
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::discovery::{Listing, covers, file_hint};
 use super::places::Hidden;
+use super::reader::Reader;
 use super::rotation::{Sighting, Unread, Verdict, verdict};
 use super::tracked::{Life, Look, Taken, Tracked};
 use super::{Chunk, Config, Error, Mode, Scan};
@@ -23,11 +24,33 @@ use crate::model::position::{
 /// thousands of files; those beyond it are opened when it is their turn.
 pub(super) const OPEN_FILES_MAX: usize = 64;
 
+/// However much it costs, every file is looked at once in so many ticks.
+const LISTING_TICKS: u32 = 30;
+
 /// A compressed file that hasn't been written for so long isn't being written. Compressors give it the time of the original when they are done.
 pub(super) const WRITTEN_AFTER: Duration = Duration::from_secs(10);
 
 /// A compressed file that stops in the middle and hasn't been written for so long was cut.
 pub(super) const CUT_AFTER: Duration = Duration::from_secs(60);
+
+/// A look at every file of the directories costs at most this share of the time: one over this.
+const LISTING_SHARE: u32 = 300;
+
+/// When the directories were listed, and what that cost.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Listed {
+    pub(super) at: Instant,
+    /// A directory changed later than this may have changed while it was listed.
+    pub(super) wall_us: i64,
+    pub(super) cost: Duration,
+}
+
+impl Listed {
+    /// Whether every file is to be looked at again, although no directory has changed. Those that are open are looked at anyway.
+    fn is_due(self, elapsed: Duration, tick: Duration) -> bool {
+        elapsed >= (self.cost * LISTING_SHARE).min(tick * LISTING_TICKS)
+    }
+}
 
 /// All log files of one server. Not shared between threads; what it holds in memory is what the caller has not committed.
 pub struct ServerTail {
@@ -41,15 +64,21 @@ pub struct ServerTail {
     pub(super) given: Option<LogFormat>,
     /// Which format of the server is read, whatever it is wrapped in.
     pub(super) format: Option<LogFormat>,
+    /// When the newest file of that format had been written by the last look.
+    pub(super) spoke_us: Option<i64>,
     /// Formats of files whose names don't tell, by device and inode of a file of that size at least.
     pub(super) sniffed: HashMap<(u64, u64), LogFormat>,
-    pub(super) listed: Option<Instant>,
+    pub(super) listed: Option<Listed>,
     pub(super) directories: BTreeMap<PathBuf, FileHint>,
     /// A file turned out to hold other content since the last listing.
     pub(super) shaken: bool,
     /// Trouble in reading since the last scan.
     pub(super) trouble: Vec<(PathBuf, io::Error)>,
     pub(super) born: u64,
+    /// Files that were opened for reading since the limit was last seen to.
+    opened: usize,
+    /// Open files of before [`ServerTail::reload`], which the next look at the directories asks for what has lost its name.
+    pub(super) held: Vec<(FileHint, LogFormat, File)>,
 }
 
 impl ServerTail {
@@ -72,13 +101,44 @@ impl ServerTail {
             tracked: known.into_iter().map(Tracked::stored).collect(),
             given: None,
             format: None,
+            spoke_us: None,
             sniffed: HashMap::new(),
             listed: None,
             directories: BTreeMap::new(),
             shaken: false,
             trouble: Vec::new(),
             born: 0,
+            opened: 0,
+            held: Vec::new(),
         }
+    }
+
+    /// Starts again from what the store knows by now. Files that are open stay so until they are recognised: one that was deleted meanwhile can still
+    /// be read. So stays what has been lost of files that nobody else has stored.
+    pub fn reload(&mut self, known: Vec<Generation>) {
+        let format_given = self.given;
+        let inodes: HashSet<(u64, u64)> = known
+            .iter()
+            .map(|row| (row.file.device, row.file.inode))
+            .collect();
+        let before = std::mem::take(&mut self.tracked);
+        self.tracked = known.into_iter().map(Tracked::stored).collect();
+        for mut tracked in before {
+            let file = &tracked.row.file;
+            let is_known = inodes.contains(&(file.device, file.inode));
+            if !is_known && matches!(tracked.life, Life::Ending(Some(_)) | Life::Ended(Some(_))) {
+                tracked.rewind();
+                self.tracked.push(tracked);
+            } else if let Some(file) = tracked.reader.and_then(Reader::into_raw_file) {
+                self.held.push((tracked.row.file, tracked.row.format, file));
+            }
+        }
+        if let Some(format) = format_given {
+            self.tracked.iter_mut().for_each(|t| t.row.format = format);
+        }
+        self.format = None;
+        self.spoke_us = None;
+        self.listed = None;
     }
 
     /// Takes every file for a log of that format, whatever its name and content say.
@@ -118,13 +178,16 @@ impl ServerTail {
     /// The next stretch to hand to the parser, oldest generation first; `None` when everything that the last scan saw was handed out.
     pub fn next_chunk(&mut self) -> Option<Chunk> {
         loop {
-            let (format, finite) = (self.format, self.mode == Mode::Finite);
+            if self.opened > OPEN_FILES_MAX {
+                self.limit_open_files();
+            }
+            let (choice, finite) = (self.choice(), self.mode == Mode::Finite);
             let next = self
                 .tracked
                 .iter_mut()
                 .filter(|t| {
                     (t.has_next(finite) || t.has_grown_aside(self.config.read_bytes) && !finite)
-                        && format.is_none_or(|format| t.row.format.unwrapped() == format)
+                        && (choice.is_read(t) || t.only_ends())
                 })
                 .min_by(|a, b| age(&a.row.file).cmp(&age(&b.row.file)))?;
             if !next.aside
@@ -132,6 +195,7 @@ impl ServerTail {
             {
                 return Some(chunk);
             }
+            self.opened += usize::from(next.reader.is_none());
             match next.take(self.config.read_bytes) {
                 Ok(Taken::Bytes) => next.aside = false,
                 Ok(Taken::EndOfFile) if finite || next.row.codec != Codec::Raw => next.end(None),
@@ -161,9 +225,11 @@ impl ServerTail {
         }
     }
 
-    /// Bytes that were seen and not handed out; what compressed files still hold isn't known and doesn't count.
+    /// Bytes of the format that is read which were seen and not handed out; what compressed files still hold isn't known and doesn't count.
     pub fn unread_bytes(&self) -> u64 {
-        self.tracked.iter().map(Tracked::unread_bytes).sum()
+        let choice = self.choice();
+        let read = self.tracked.iter().filter(|t| choice.is_read(t));
+        read.map(Tracked::unread_bytes).sum()
     }
 
     /// Up to where the generation is committed.
@@ -249,10 +315,18 @@ impl ServerTail {
         let Some(listed) = self.listed else {
             return true;
         };
-        listed.elapsed() >= self.config.poll_interval
-            || self.directories.iter().any(|(path, then)| {
-                fs::metadata(path).map_or(true, |now| file_hint(path.clone(), &now) != *then)
-            })
+        let elapsed = listed.at.elapsed();
+        if elapsed >= self.config.poll_interval && listed.is_due(elapsed, self.config.poll_interval)
+        {
+            return true;
+        }
+        self.directories.iter().any(|(path, then)| {
+            // What came into a directory while it was listed may not show in its time, which is coarse.
+            let is_fresh =
+                then.modified_us >= listed.wall_us && elapsed >= self.config.poll_interval;
+            is_fresh
+                || fs::metadata(path).map_or(true, |now| file_hint(path.clone(), &now) != *then)
+        })
     }
 
     /// Ends what is over.
@@ -260,12 +334,11 @@ impl ServerTail {
         if self.mode == Mode::Finite {
             return;
         }
-        let format = self.format;
-        let mine = |t: &Tracked| format.is_none_or(|format| t.row.format.unwrapped() == format);
+        let choice = self.choice();
         let newest = self
             .tracked
             .iter()
-            .filter(|t| t.placed && mine(t))
+            .filter(|t| t.placed && choice.is_read(t))
             .map(|t| t.row.file.modified_us)
             .max();
         let there: HashSet<&Path> = listing
@@ -274,7 +347,7 @@ impl ServerTail {
             .map(|found| found.file.path.as_path())
             .collect();
         for tracked in &mut self.tracked {
-            if tracked.life != Life::Open || !mine(tracked) {
+            if tracked.life != Life::Open {
                 continue;
             }
             if tracked.cut && tracked.is_quiet(CUT_AFTER) {
@@ -297,25 +370,30 @@ impl ServerTail {
                 missing_looks: tracked.missing_looks,
                 overwritten,
             };
-            if let Verdict::Over(reason) = verdict(seen) {
-                tracked.end(reason);
+            match verdict(seen) {
+                // What a watched one had and is gone, another format has told.
+                Verdict::Over(reason) => tracked.end(reason.filter(|_| choice.is_read(tracked))),
+                Verdict::GoesOn => {}
             }
         }
     }
 
     /// Closes what is beyond the limit: first files that are read to their end, the oldest of them first, then the newest of the others.
     fn limit_open_files(&mut self) {
+        self.opened = 0;
         let mut open: Vec<usize> = (0..self.tracked.len())
             .filter(|index| self.tracked.get(*index).is_some_and(|t| t.reader.is_some()))
             .collect();
         let Some(excess) = open.len().checked_sub(OPEN_FILES_MAX).filter(|n| *n > 0) else {
             return;
         };
+        let choice = self.choice();
         open.sort_by_key(|index| {
             self.tracked.get(*index).map(|t| {
                 let modified_us = t.row.file.modified_us;
                 match t.unread_bytes() {
                     0 => (0, modified_us),
+                    _ if !choice.is_read(t) => (0, modified_us),
                     _ => (1, modified_us.saturating_neg()),
                 }
             })

@@ -4,12 +4,11 @@
 //! that may be another one by now, and a failed commit costs no byte even if the file is gone. That memory is what the caller keeps uncommitted.
 
 use std::io;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use super::compressed::{Fault, fault_of};
-use super::generation::{Fingerprint, WINDOW_BYTES, advanced, anchor_of};
+use super::generation::{Fingerprint, WINDOW_BYTES, anchor_of};
 use super::reader::{Probe, Reader, Resume};
-use super::{Chunk, Error};
 use crate::model::position::{
     Anchor, Codec, FileHint, Gap, GapReason, Generation, GenerationState,
 };
@@ -63,18 +62,26 @@ pub(super) struct Tracked {
     pub(super) aside: bool,
     /// This process has had its file open at `row.file`, so that the file needn't be looked into while nothing of it changes.
     pub(super) met: bool,
+    /// When its file was written last before the last commit of what is in it.
+    pub(super) settled_us: i64,
+    /// How far it is read although its format is watched, before a better one goes on.
+    pub(super) drain_to_bytes: u64,
+    /// Of a watched one: how far its file reached at the last look, how far the read format has told it as well, and when its position last followed.
+    pub(super) marked_bytes: u64,
+    pub(super) copied_bytes: u64,
+    pub(super) followed: Instant,
     pub(super) reader: Option<Reader>,
     /// How far its file was seen to reach; `None` before the first look since the start, and unknown for compressed files until they end.
     pub(super) seen_bytes: Option<u64>,
     /// The first byte that can be handed out: behind a hole, or where the store had got to.
-    start_bytes: u64,
+    pub(super) start_bytes: u64,
     /// How far the file was read.
-    taken: Anchor,
+    pub(super) taken: Anchor,
     /// How far it was handed out: behind `taken` only after a rewind.
-    handed_out_bytes: u64,
+    pub(super) handed_out_bytes: u64,
     /// The bytes before `taken`: those since the last commit, and 4096 before them.
-    window: Vec<u8>,
-    announced: bool,
+    pub(super) window: Vec<u8>,
+    pub(super) announced: bool,
 }
 
 impl Tracked {
@@ -92,6 +99,11 @@ impl Tracked {
             cut: false,
             aside: false,
             met: false,
+            settled_us: row.file.modified_us,
+            drain_to_bytes: 0,
+            marked_bytes: 0,
+            copied_bytes: 0,
+            followed: Instant::now(),
             reader: None,
             seen_bytes: None,
             start_bytes: row.offset_bytes,
@@ -162,6 +174,11 @@ impl Tracked {
                 && !self.blocked
                 && !self.cut
                 && (unfinished || finite)
+    }
+
+    /// Whether nothing is left of it but to tell that it is over.
+    pub(super) fn only_ends(&self) -> bool {
+        self.life == Life::Ending(None) && self.handed_out_bytes == self.taken.offset_bytes
     }
 
     /// Whether what was set aside has grown, within the first `limit_bytes` that are not committed: what they don't tell no more will.
@@ -304,7 +321,7 @@ impl Tracked {
     }
 
     /// Opens the file at the known path again if it holds the content.
-    fn reopen(&mut self) -> io::Result<bool> {
+    pub(super) fn reopen(&mut self) -> io::Result<bool> {
         let probe = match Probe::open(&self.row.file.path) {
             Ok(probe) => probe,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -317,41 +334,6 @@ impl Tracked {
             }
             Resume::Shorter(_) | Resume::Other => Ok(false),
         }
-    }
-
-    /// The next stretch of what was taken, or the end.
-    pub(super) fn hand_out(&mut self, limit_bytes: usize) -> Option<Chunk> {
-        let start_bytes = self.handed_out_bytes;
-        let from = self.window_index(start_bytes)?;
-        let to = from.saturating_add(limit_bytes).min(self.window.len());
-        let bytes = self.window.get(from..to)?.to_vec();
-        let ending = match self.life {
-            Life::Ending(gap) if bytes.is_empty() => Some(gap),
-            _ if bytes.is_empty() => return None,
-            _ => None,
-        };
-        let first = !self.announced;
-        let hole = (first && start_bytes > self.row.offset_bytes).then_some(Gap {
-            generation: self.row.id,
-            from_bytes: self.row.offset_bytes,
-            to_bytes: Some(start_bytes),
-            reason: GapReason::Hole,
-        });
-        if let Some(gap) = ending {
-            self.life = Life::Ended(gap);
-            self.reader = None;
-        }
-        self.announced = true;
-        self.handed_out_bytes += bytes.len() as u64;
-        Some(Chunk {
-            generation: self.row.id,
-            format: self.row.format,
-            start_bytes,
-            bytes,
-            first,
-            end_of_generation: ending.is_some(),
-            gaps: hole.into_iter().chain(ending.flatten()).collect(),
-        })
     }
 
     /// Nothing more of it can be read, for `reason` if something was or may have been lost.
@@ -375,71 +357,6 @@ impl Tracked {
     /// Whether its file has not been written for so long. A file from the future is not quiet.
     pub(super) fn is_quiet(&self, quiet_after: Duration) -> bool {
         is_quiet(&self.row.file, quiet_after)
-    }
-
-    /// The row to store once everything before `offset_bytes` is.
-    pub(super) fn checkpoint(&self, offset_bytes: u64) -> Result<Generation, Error> {
-        let refused = || Error::NotHandedOut {
-            generation: self.row.id,
-            offset_bytes,
-        };
-        let anchor = if offset_bytes == self.row.offset_bytes {
-            self.row.anchor
-        } else if offset_bytes == self.taken.offset_bytes && offset_bytes == self.handed_out_bytes {
-            self.taken
-        } else if (self.row.offset_bytes..=self.handed_out_bytes).contains(&offset_bytes) {
-            let end = self.window_index(offset_bytes).ok_or_else(refused)?;
-            anchor_of(self.window.get(..end).ok_or_else(refused)?, offset_bytes)
-        } else {
-            return Err(refused());
-        };
-        let state = match self.life {
-            Life::Ended(Some(_)) if offset_bytes == self.taken.offset_bytes => {
-                GenerationState::Lost
-            }
-            // One that had ended before this process keeps the state that it has.
-            Life::Ended(None) if offset_bytes == self.taken.offset_bytes => match self.announced {
-                true => GenerationState::Done,
-                false => self.row.state,
-            },
-            _ => GenerationState::Active,
-        };
-        Ok(Generation {
-            state,
-            ..advanced(&self.row, anchor)
-        })
-    }
-
-    pub(super) fn committed(&mut self, stored: Generation) {
-        if let Some(end) = self.window_index(stored.offset_bytes) {
-            self.window.drain(..end.saturating_sub(WINDOW_BYTES));
-        }
-        self.row.offset_bytes = stored.offset_bytes;
-        self.row.anchor = stored.anchor;
-        self.row.ladder = stored.ladder;
-        self.row.state = stored.state;
-        if matches!(self.life, Life::Ended(_)) && self.row.state != GenerationState::Active {
-            self.window = Vec::new();
-        }
-    }
-
-    /// Everything since the last commit is handed out again, the end too.
-    pub(super) fn rewind(&mut self) {
-        let uncommitted = self.row.offset_bytes < self.taken.offset_bytes
-            || self.row.state == GenerationState::Active;
-        self.handed_out_bytes = self.row.offset_bytes.max(self.start_bytes);
-        if let (Life::Ended(gap), true) = (self.life, uncommitted) {
-            self.life = Life::Ending(gap);
-        }
-        self.announced = false;
-    }
-
-    /// Where an offset lies in the window, if it does.
-    fn window_index(&self, offset_bytes: u64) -> Option<usize> {
-        let from_end = self.taken.offset_bytes.checked_sub(offset_bytes)?;
-        self.window
-            .len()
-            .checked_sub(usize::try_from(from_end).ok()?)
     }
 }
 

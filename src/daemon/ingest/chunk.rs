@@ -22,6 +22,7 @@ impl ServerIngest {
                 self.close_others(chunk.generation, now)?;
             }
         }
+        let told = self.told(chunk.format);
         let assembler = match self.assemblers.entry(chunk.generation) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
@@ -62,6 +63,7 @@ impl ServerIngest {
         let mut events = Events::default();
         let mut extent = Extent {
             gaps: chunk.gaps.clone(),
+            told,
             ..Extent::default()
         };
         let pairing = &mut self.pairing;
@@ -76,6 +78,12 @@ impl ServerIngest {
             begun.into_iter().for_each(|begun| self.forget(begun));
             return Ok(());
         }
+        if let Some(change) = self.changed_prefix(chunk, &extent) {
+            return self.change_prefix(chunk, &change, from_bytes, events, extent);
+        }
+        let Some(assembler) = self.assemblers.get(&chunk.generation) else {
+            return Ok(());
+        };
         let settled_bytes = assembler.settled_bytes();
         if chunk.end_of_generation {
             self.assemblers.remove(&chunk.generation);

@@ -33,6 +33,7 @@ impl ServerIngest {
         accounting.foreign += extent.foreign;
         accounting.gaps += extent.gaps.len() as u64;
         accounting.bytes += row.offset_bytes.saturating_sub(from_bytes);
+        let told_count = extent.told_count;
         let batch = Batch {
             server: self.server.id,
             claim: self.claim.number(),
@@ -61,6 +62,10 @@ impl ServerIngest {
             let path = batch.generation.file.path.display();
             tracing::warn!(server = %self.server.name, path = %path, from_bytes = gap.from_bytes, reason = ?gap.reason, "log bytes are lost");
         }
+        if told_count > 0 {
+            let path = batch.generation.file.path.display();
+            tracing::info!(server = %self.server.name, path = %path, records = told_count, "records passed over: another format has told them");
+        }
         let (records, unparsed) = (batch.accounting.records_total, batch.accounting.unparsed);
         if unparsed > records && !self.unread_is_known {
             self.unread_is_known = true;
@@ -75,6 +80,7 @@ impl ServerIngest {
         self.tail.committed(batch.generation.clone());
         self.last = Some(batch.generation);
         self.committed = self.pairing.clone();
+        self.commits += 1;
         Ok(())
     }
 

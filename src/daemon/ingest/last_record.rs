@@ -79,12 +79,19 @@ impl ServerIngest {
         Ok(())
     }
 
-    fn close_record(&mut self, generation: GenerationId, now: Timestamp) -> Result<(), Error> {
+    pub(super) fn close_record(
+        &mut self,
+        generation: GenerationId,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let mut extent = Extent {
+            told: self.told_of(generation)?,
+            ..Extent::default()
+        };
         let Some(assembler) = self.assemblers.get_mut(&generation) else {
             return Ok(());
         };
         let mut events = Events::default();
-        let mut extent = Extent::default();
         let pairing = &mut self.pairing;
         assembler.finish(&mut |assembled| extent.take(assembled, now, pairing, &mut events));
         let settled_bytes = assembler.settled_bytes();
@@ -100,14 +107,11 @@ impl ServerIngest {
     pub(super) fn preview(&mut self, now: Timestamp) -> Result<(), Error> {
         let due: Vec<_> = self
             .pending
-            .iter_mut()
+            .iter()
             .filter(|(_, pending)| {
                 !pending.stored && pending.since.elapsed() >= pending.preview_after
             })
-            .map(|(generation, pending)| {
-                pending.stored = true;
-                (*generation, pending.settled_bytes)
-            })
+            .map(|(generation, pending)| (*generation, pending.settled_bytes))
             .collect();
         for (generation, settled_bytes) in due {
             let mut records = self
@@ -115,6 +119,12 @@ impl ServerIngest {
                 .get(&generation)
                 .map(Assembler::pending)
                 .unwrap_or_default();
+            // Those that come after one that can't be stored keep waiting.
+            if let Some(pending) = self.pending.get_mut(&generation) {
+                pending.stored = true;
+            }
+            let told = self.told_of(generation)?;
+            records.retain(|record| !told.holds(record));
             if records.is_empty() {
                 continue;
             }

@@ -7,12 +7,19 @@
 mod chunk;
 mod commit;
 mod last_record;
+mod opened;
+mod prefix;
+mod told;
 
-use std::{collections::HashMap, io, path::PathBuf};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+};
 
 use jiff::Timestamp;
 
-use self::last_record::Pending;
+use self::{last_record::Pending, prefix::Unread};
+pub(super) use self::{opened::Opened, told::Told};
 use super::{
     batch::Extent,
     layout::{self, Layouts, LogLayout, Unexplained},
@@ -27,7 +34,7 @@ use crate::{
     },
     record::{self, Assembler, detect},
     store::{self, IngestClaim, Store},
-    tail::{self, Mode, ServerTail},
+    tail::{self, Mode, Scan, ServerTail},
 };
 
 /// One configured server: which files are its log and how they are written.
@@ -71,6 +78,16 @@ pub enum Error {
     Layout(#[from] layout::Error),
 }
 
+impl Error {
+    /// The store's error, where it is one.
+    pub(super) fn of_store(&self) -> Option<&store::Error> {
+        match self {
+            Self::Store(error) | Self::Layout(layout::Error::Store(error)) => Some(error),
+            Self::Tail(_) | Self::Layout(_) => None,
+        }
+    }
+}
+
 /// What a turn of the loop did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
@@ -83,7 +100,7 @@ pub enum Turn {
 /// The ingest of one server.
 pub struct ServerIngest {
     pub server: Server,
-    /// What this run took in.
+    /// What this ingest took in.
     pub accounting: Accounting,
     store: Store,
     claim: IngestClaim,
@@ -95,14 +112,38 @@ pub struct ServerIngest {
     assemblers: HashMap<GenerationId, Assembler>,
     pairing: Pairing,
     committed: Pairing,
+    /// Generations that were found, or found elsewhere, and not noted in the store yet.
+    unnoted: HashSet<GenerationId>,
     /// Last records that wait for their continuation.
     pending: HashMap<GenerationId, Pending>,
     /// Why a file was set aside, while no file has told how the log is written.
     unexplained: Option<Unexplained>,
+    /// Lines that nobody can read, in a row.
+    unread: Option<Unread>,
     /// Whether it has been said that most of a batch couldn't be read.
     unread_is_known: bool,
     /// The row of the newest commit.
     last: Option<Generation>,
+    /// How many batches were committed.
+    commits: u64,
+    /// While watched formats are read to where they are, because a better one speaks again: from when on, where that can be told.
+    speaks_again: Option<Option<Timestamp>>,
+}
+
+/// A server's log files, of which nothing is known yet.
+pub(super) fn tail_of(server: &ServerConfig, mode: Mode, config: &Config) -> ServerTail {
+    let tail = ServerTail::open(
+        Server::named(&server.name).id,
+        server.paths.clone(),
+        mode,
+        Vec::new(),
+        detect::format,
+        &config.tail,
+    );
+    match server.format {
+        Some(format) => tail.with_format(format),
+        None => tail,
+    }
 }
 
 impl ServerIngest {
@@ -113,63 +154,74 @@ impl ServerIngest {
         mode: Mode,
         config: &Config,
     ) -> Result<Self, Error> {
-        let identity = Server::named(&server.name);
-        let claim = store.claim_ingest(&identity)?;
-        let state = store.server_state(identity.id)?;
-        let pairing = match &state.pairing {
-            Some(saved) => {
-                let open = store.read(|reader| reader.open_executions(identity.id))?;
-                Pairing::restore(identity.id, saved, open).unwrap_or_else(|error| {
-                    tracing::warn!(server = %identity.name, error = %error, "executions that waited for their other half stay as they are");
-                    Pairing::new(identity.id)
-                })
-            }
-            None => Pairing::new(identity.id),
-        };
-        let pairing = pairing.with_config(config.execution.clone());
-        let known = store.generations(identity.id)?;
-        let tail = ServerTail::open(
-            identity.id,
-            server.paths.clone(),
-            mode,
-            known,
-            detect::format,
-            &config.tail,
-        );
-        let tail = match server.format {
-            Some(format) => tail.with_format(format),
-            None => tail,
-        };
-        Ok(Self {
-            layouts: Layouts::new(server, state.log_line_prefix)?,
-            server: identity,
+        let opened = Opened::load(store, server, config)?;
+        let tail = tail_of(server, mode, config);
+        Ok(Self::resume(store, opened, tail, server, mode, config))
+    }
+
+    /// Goes on where the store stands, with whatever files `tail` holds open.
+    pub(super) fn resume(
+        store: &Store,
+        opened: Opened,
+        mut tail: ServerTail,
+        server: &ServerConfig,
+        mode: Mode,
+        config: &Config,
+    ) -> Self {
+        tail.reload(opened.known);
+        Self {
+            layouts: opened.layouts,
+            server: Server::named(&server.name),
             accounting: Accounting::default(),
             store: store.clone(),
-            claim,
+            claim: opened.claim,
             config: config.clone(),
             mode,
             sampling: server.sampling,
             tail,
             assemblers: HashMap::new(),
-            committed: pairing.clone(),
-            pairing,
+            committed: opened.pairing.clone(),
+            pairing: opened.pairing,
+            unnoted: HashSet::new(),
             pending: HashMap::new(),
             unexplained: None,
+            unread: None,
             unread_is_known: false,
             last: None,
-        })
+            commits: 0,
+            speaks_again: None,
+        }
     }
 
-    /// Looks at the directories again: new files, rotations, truncations. Where files live on, what was found of them is stored at once, so that one that
-    /// vanishes before its first commit leaves a gap. Gives the paths that could not be read.
-    pub fn scan(&mut self) -> Result<Vec<(PathBuf, io::Error)>, Error> {
+    /// Gives the claim back and keeps the open files.
+    pub(super) fn into_tail(self) -> ServerTail {
+        self.tail
+    }
+
+    /// Looks at the directories again: new files, rotations, truncations. Needs no store.
+    pub fn scan(&mut self) -> Scan {
         let scan = self.tail.scan();
         if self.mode == Mode::Follow {
-            for found in scan.new.iter().chain(&scan.moved) {
-                self.store.note_generation(self.claim.number(), found)?;
-            }
+            let found = scan.new.iter().chain(&scan.moved);
+            self.unnoted.extend(found.map(|row| row.id));
         }
-        Ok(scan.unreadable)
+        scan
+    }
+
+    /// Stores what was found of files that live on before anything is read of them, so that one that vanishes before its first commit leaves a gap.
+    fn note(&mut self) -> Result<(), Error> {
+        while let Some(generation) = self.unnoted.iter().next().copied() {
+            let committed_bytes = self.tail.committed_bytes(generation)?;
+            let row = self.tail.checkpoint(generation, committed_bytes)?;
+            self.store.note_generation(self.claim.number(), &row)?;
+            self.unnoted.remove(&generation);
+        }
+        Ok(())
+    }
+
+    /// How many batches were committed.
+    pub(super) fn commits(&self) -> u64 {
+        self.commits
     }
 
     /// Directories whose changes matter.
@@ -180,6 +232,8 @@ impl ServerIngest {
     /// Reads and commits the next stretch of log. `now` bounds the times that records may claim. While nothing tells how the log is written, that is an
     /// error once everything has been looked at.
     pub fn turn(&mut self, now: Timestamp) -> Result<Turn, Error> {
+        self.note()?;
+        self.follow_watched(now)?;
         let Some(chunk) = self.tail.next_chunk() else {
             self.preview(now)?;
             return match &self.unexplained {

@@ -405,6 +405,27 @@ fn cut_to_a_part_of_itself() {
     assert!(daemon.store.text().contains(&lines(5000, 10)));
 }
 
+/// The machine lost power: the log's last writes are NUL bytes, and the server goes on behind them.
+#[test]
+fn nul_bytes_where_the_last_writes_were() {
+    let folder = Folder::new();
+    let mut daemon = half_read(&folder, 100, 100);
+    folder.append("x.log", &lines(100, 100));
+    daemon.settle();
+    let mut content = fs::read(folder.file("x.log")).unwrap();
+    let lost = usize::try_from(offset(0, 150)).unwrap();
+    content[lost..].fill(0);
+    fs::write(folder.file("x.log"), content).unwrap();
+    folder.append("x.log", &lines(500, 10));
+    let mut daemon = daemon.restart(folder.path());
+    daemon.settle();
+    assert_eq!(daemon.store.rows.len(), 2);
+    let text = daemon.store.text();
+    assert!(text.contains(&lines(500, 10)));
+    // What the first commit had brought is not read again.
+    assert_eq!(text.matches(lines(99, 1).as_str()).count(), 1);
+}
+
 #[test]
 fn hole_of_nul_bytes() {
     let folder = Folder::new();
@@ -641,6 +662,47 @@ fn deleted_while_down() {
 }
 
 #[test]
+fn reloaded_from_the_store_an_open_file_without_a_name_is_read_on() {
+    let folder = Folder::new();
+    let mut daemon = half_read(&folder, 20, 10);
+    folder.append("new.log", &lines(50, 10));
+    daemon.scan();
+    let rows = daemon.store.rows.clone();
+    // The store has the first generation at line 10, and nothing of the second.
+    let known: Vec<_> = rows
+        .into_values()
+        .filter(|row| row.offset_bytes > 0)
+        .collect();
+    assert_eq!(known.len(), 1);
+    folder.append("x.log", &lines(20, 10));
+    folder.remove("x.log");
+    folder.remove("new.log");
+    daemon.store.rows = known.iter().map(|row| (row.id.0, row.clone())).collect();
+    daemon.tail.reload(known);
+    daemon.settle();
+    assert_eq!(daemon.store.text(), [lines(0, 30), lines(50, 10)].concat());
+    assert_eq!((gaps(&daemon), daemon.store.rows.len()), (vec![], 2));
+
+    // What nobody has seen whole stays a gap.
+    folder.append("y.log", &lines(100, 10));
+    daemon.scan();
+    let known: Vec<_> = daemon.store.rows.values().cloned().collect();
+    let known: Vec<_> = known
+        .into_iter()
+        .filter(|row| row.offset_bytes > 0)
+        .collect();
+    folder.overwrite("y.log", &lines(200, 10));
+    daemon.scan();
+    daemon.scan();
+    daemon.scan();
+    daemon.store.rows = known.iter().map(|row| (row.id.0, row.clone())).collect();
+    daemon.tail.reload(known);
+    daemon.settle();
+    assert_eq!(gaps(&daemon), [(0, None, GapReason::Truncated)]);
+    assert!(daemon.store.text().contains(&lines(200, 10)));
+}
+
+#[test]
 fn directory_gone_and_back() {
     let folder = Folder::new();
     fs::create_dir(folder.file("log")).unwrap();
@@ -797,28 +859,65 @@ fn import_ends_every_file_and_adds_nothing_twice() {
 #[test]
 fn more_files_than_are_held_open() {
     let folder = Folder::new();
-    for n in 0..150 {
+    for n in 0..300 {
         let name = format!("postgresql-{n:03}.log");
         folder.append(&name, &lines(n * 10, 5));
     }
     let mut daemon = folder.daemon();
     daemon.scan();
-    let open = daemon
-        .tail
-        .tracked
-        .iter()
-        .filter(|t| t.reader.is_some())
-        .count();
-    assert_eq!(open, 64);
+    let open = |daemon: &Daemon| {
+        let readers = daemon.tail.tracked.iter().filter(|t| t.reader.is_some());
+        readers.count()
+    };
+    assert_eq!(open(&daemon), 64);
+    // Nor while all of them are read without a look in between.
+    while daemon.read() {
+        assert!(open(&daemon) <= 2 * 64 + 1, "{}", open(&daemon));
+    }
     daemon.settle();
-    for n in 0..150 {
+    for n in 0..300 {
         folder.append(&format!("postgresql-{n:03}.log"), &lines(n * 10 + 5, 5));
     }
     daemon.settle();
     assert_eq!(
         (daemon.store.text(), gaps(&daemon)),
-        (lines(0, 1500), vec![])
+        (lines(0, 3000), vec![])
     );
+}
+
+/// A look at thousands of files costs more than a tick is worth: without a sign of change it is put off, but a new file is found at the next tick.
+#[test]
+fn directories_are_listed_when_they_change_and_seldom_otherwise() {
+    let folder = Folder::new();
+    for n in 0..1000 {
+        folder.append(&format!("{n:04}.log"), &lines(n * 10, 1));
+    }
+    let config = Config {
+        poll_interval: Duration::from_millis(100),
+        ..config()
+    };
+    let paths = [folder.path().to_owned()];
+    let mut daemon = Daemon::start(&paths, Mode::Follow, Store::default(), &config);
+    let wait = || std::thread::sleep(Duration::from_millis(150));
+    daemon.settle();
+    wait();
+    daemon.settle();
+    let listed = |daemon: &Daemon| daemon.tail.listed.unwrap().at;
+    let before = listed(&daemon);
+    wait();
+    daemon.scan();
+    assert_eq!(listed(&daemon), before);
+    folder.append("new.log", &lines(90_000, 1));
+    daemon.scan();
+    while daemon.read() {}
+    daemon.commit();
+    assert!(listed(&daemon) > before);
+    assert!(daemon.store.text().contains(&lines(90_000, 1)));
+    // A closed file that goes on is found within thirty ticks.
+    folder.append("0000.log", &lines(95_000, 1));
+    std::thread::sleep(Duration::from_millis(3100));
+    daemon.settle();
+    assert!(daemon.store.text().contains(&lines(95_000, 1)));
 }
 
 #[test]

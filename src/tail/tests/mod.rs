@@ -109,7 +109,8 @@ impl Daemon {
                 // It goes on after its end.
                 Some(batch) if batch.ended => batch.ended = false,
                 _ => {
-                    let committed = self.store.rows.get(&id).unwrap().offset_bytes;
+                    // One that was lost before the store heard of it stands at its beginning.
+                    let committed = self.store.rows.get(&id).map_or(0, |row| row.offset_bytes);
                     let hole = gaps.first().map_or(committed, |gap| {
                         gap.to_bytes.unwrap_or(start_bytes).min(start_bytes)
                     });
