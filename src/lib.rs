@@ -13,6 +13,8 @@
 pub mod model;
 // plantail's own log.
 pub mod telemetry;
+// Where tests make the program die, wait or fail; nothing without the feature `failpoints`.
+pub mod failpoint;
 
 // Bytes on disk to chunks with positions: discovery, rotation, compression, generations.
 pub mod tail;

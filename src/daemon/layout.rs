@@ -9,7 +9,7 @@ use jiff::{Timestamp, tz::TimeZone};
 
 use super::ingest::ServerConfig;
 use crate::{
-    model::position::{FileHint, LogFormat, Server},
+    model::position::{Codec, Generation, LogFormat, Server},
     record::{self, Contents, Format, Layout, LinePrefix, contents, detect, wrapper_of},
     store::{self, Store},
     tail::{Chunk, Mode},
@@ -149,12 +149,14 @@ impl Layouts {
     pub(super) fn of(
         &mut self,
         chunk: &Chunk,
-        file: &FileHint,
+        row: &Generation,
         mode: Mode,
         store: &Store,
         server: &Server,
     ) -> Result<Layout, Error> {
+        let file = &row.file;
         let may_go_on = mode == Mode::Follow
+            && row.codec == Codec::Raw
             && !chunk.end_of_generation
             && chunk.bytes.len() < FIRST_LINE_BYTES
             && !chunk.bytes.contains(&b'\n');

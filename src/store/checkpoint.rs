@@ -14,6 +14,7 @@ use super::{
     column::{hash, hash_bytes, known, name_of, named, text},
     schema::{checkpoints, gaps, generations},
 };
+use crate::failpoint;
 use crate::model::position::{
     Anchor, Codec, FileHint, Gap, GapReason, Generation, GenerationId, GenerationState, Head,
     LogFormat, ServerId,
@@ -87,12 +88,16 @@ impl Store {
         rows.into_iter().map(generation).collect()
     }
 
-    /// Notes a generation that was found, or found under another name, without moving its position. For the holder of the server's claim.
+    /// Notes a generation that was found, or found under another name, without moving its position. One that isn't stored yet begins where `found`
+    /// stands: what is before it belongs to the generation whose file lost its end. For the holder of the server's claim.
     pub fn note_generation(&self, claim: ClaimNumber, found: &Generation) -> Result<(), Error> {
+        point("generation-found")?;
         self.connections.writer()?.write(|connection| {
             claim::check(connection, found.server_id, claim)?;
-            advance(connection, found, found.offset_bytes)
-        })
+            let at_bytes = found.offset_bytes;
+            advance_or_begin(connection, found, at_bytes, at_bytes)
+        })?;
+        point("generation-noted")
     }
 }
 
@@ -175,6 +180,12 @@ fn ladder(bytes: &[u8]) -> Result<Vec<Anchor>, Error> {
         .collect()
 }
 
+/// Reaches a fail point of tests.
+pub(super) fn point(name: &'static str) -> Result<(), Error> {
+    failpoint::check(name)
+        .map_err(|source| diesel::result::Error::QueryBuilderError(Box::new(source)).into())
+}
+
 /// Moves the position of `to` from `from_bytes` to where `to` says, together with everything else that is known of the generation.
 /// A generation that isn't stored yet stands at 0.
 pub(super) fn advance(
@@ -182,10 +193,19 @@ pub(super) fn advance(
     to: &Generation,
     from_bytes: u64,
 ) -> Result<(), Error> {
+    advance_or_begin(connection, to, from_bytes, 0)
+}
+
+fn advance_or_begin(
+    connection: &mut Connection,
+    to: &Generation,
+    from_bytes: u64,
+    begin_bytes: u64,
+) -> Result<(), Error> {
     let key = (to.server_id.0, to.id.0);
     let stored = match position(connection, key)? {
         Some(stored) => stored,
-        None => begin(connection, to)?,
+        None => begin(connection, to, begin_bytes)?,
     };
     if stored.cast_unsigned() != from_bytes {
         return Err(Error::Fenced {
@@ -218,7 +238,11 @@ fn position(connection: &mut Connection, key: (i64, i64)) -> Result<Option<i64>,
 }
 
 /// Makes the rows of a generation that isn't stored yet.
-fn begin(connection: &mut Connection, generation: &Generation) -> Result<i64, Error> {
+fn begin(
+    connection: &mut Connection,
+    generation: &Generation,
+    begin_bytes: u64,
+) -> Result<i64, Error> {
     let row = row(generation);
     let generation_row = diesel::insert_into(generations::table)
         .values(&row)
@@ -228,7 +252,7 @@ fn begin(connection: &mut Connection, generation: &Generation) -> Result<i64, Er
         .values((
             checkpoints::server_id.eq(generation.server_id.0),
             checkpoints::generation_id.eq(generation.id.0),
-            checkpoints::offset_bytes.eq(0),
+            checkpoints::offset_bytes.eq(begin_bytes.cast_signed()),
             checkpoints::anchor_hash.eq(hash_bytes(generation.anchor.hash)),
             checkpoints::ladder.eq(ladder_bytes(&generation.ladder)),
         ))

@@ -95,6 +95,7 @@ impl Store {
         writer
             .write(|connection| store(connection, batch, policy))
             .inspect_err(|_| place.forget_room())
+            .and_then(|ingested| checkpoint::point("after-commit").map(|()| ingested))
     }
 }
 
@@ -104,11 +105,14 @@ fn store(
     policy: &dyn Fn(&QueryHistory) -> Vec<Breach>,
 ) -> Result<Ingested, Error> {
     let now = Timestamp::now();
+    checkpoint::point("batch-begins")?;
     claim::check(connection, batch.server, batch.claim)?;
     let capped = query_cap::apply(connection, batch)?;
     let batch = capped.as_ref().unwrap_or(batch);
     checkpoint::advance(connection, &batch.generation, batch.from_bytes)?;
+    checkpoint::point("position-stored")?;
     checkpoint::declare_gaps(connection, batch.server, &batch.gaps, now)?;
+    checkpoint::point("gaps-stored")?;
     let server_first_seen = server::advance(
         connection,
         batch.server,
@@ -116,6 +120,7 @@ fn store(
         batch.newest,
         &batch.pairing,
     )?;
+    checkpoint::point("server-stored")?;
 
     let mut withdrawn = Vec::new();
     for (id, started_at) in &batch.withdrawn {
@@ -130,9 +135,13 @@ fn store(
     }
 
     let closed = execution::store(connection, &batch.executions)?;
+    checkpoint::point("executions-stored")?;
     statistics::add(connection, batch.server, &closed)?;
+    checkpoint::point("statistics-stored")?;
     let new_queries = store_queries(connection, batch, &closed)?;
+    checkpoint::point("queries-stored")?;
     plan::store(connection, batch.server, &batch.plans, &batch.executions)?;
+    checkpoint::point("plans-stored")?;
     analysis::replace(connection, &batch.analyses)?;
     recommendation::store(connection, &batch.recommendations)?;
     incident::store(connection, &batch.incidents)?;
@@ -146,6 +155,7 @@ fn store(
         &batch.accounting,
         new_queries.cast_signed() - withdrawn_queries.cast_signed(),
     )?;
+    checkpoint::point("before-commit")?;
     Ok(Ingested {
         new_queries,
         withdrawn_queries,

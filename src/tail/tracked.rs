@@ -9,6 +9,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::compressed::{Fault, fault_of};
 use super::generation::{Fingerprint, WINDOW_BYTES, anchor_of};
 use super::reader::{Probe, Reader, Resume};
+use crate::failpoint;
 use crate::model::position::{
     Anchor, Codec, FileHint, Gap, GapReason, Generation, GenerationState,
 };
@@ -275,9 +276,11 @@ impl Tracked {
         if self.reader.is_none() && !self.reopen()? {
             return Ok(Taken::Replaced);
         }
+        failpoint::check("before-check")?;
         if self.look()? == Look::Replaced {
             return Ok(Taken::Replaced);
         }
+        failpoint::check("before-read")?;
         let reader = self.reader.as_mut().expect("looked at above");
         let kept = self.window.len();
         // Many files have a few new bytes each: the buffer is as large as what is there.
@@ -299,7 +302,8 @@ impl Tracked {
                 Fault::System => return Err(error),
             },
         };
-        match self.look() {
+        let looked = failpoint::check("after-read").and_then(|()| self.look());
+        match looked {
             Ok(Look::Holds) => {}
             Ok(Look::Replaced) => {
                 self.window.truncate(kept);

@@ -23,8 +23,10 @@ mod end_to_end;
 mod grouping;
 // Which log records are one execution, event for event.
 mod executions;
-// kill -9 at any moment: nothing lost, nothing twice.
+// The fault matrix: crashes, rotations, broken files and stores; each record once.
+mod faults;
 mod hostile;
+// kill -9 at any moment: nothing lost, nothing twice.
 mod kill;
 // Logs in other languages and encodings.
 mod languages;

@@ -26,13 +26,25 @@ impl Home {
         }
     }
 
+    /// One in a given folder, e.g. on a file system of its own.
+    pub(crate) fn inside(folder: &Path) -> Self {
+        Self {
+            dir: tempfile::tempdir_in(folder).unwrap(),
+            config: None,
+        }
+    }
+
     /// The same with a configuration of that text.
     pub(crate) fn configured(text: &str) -> Self {
         let mut home = Self::new();
-        let path = home.path("plantail.toml");
-        std::fs::write(&path, text).unwrap();
-        home.config = Some(path);
+        home.set_config(text);
         home
+    }
+
+    pub(crate) fn set_config(&mut self, text: &str) {
+        let path = self.path("plantail.toml");
+        std::fs::write(&path, text).unwrap();
+        self.config = Some(path);
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

@@ -84,22 +84,7 @@ impl Postgres {
         );
         let conf = data.join("postgresql.auto.conf");
         fs::write(&conf, config).unwrap();
-        assert!(
-            server
-                .tool(
-                    "pg_ctl",
-                    &[
-                        "-D",
-                        data.to_str().unwrap(),
-                        "-w",
-                        "-s",
-                        "-l",
-                        "/dev/null",
-                        "start"
-                    ]
-                )
-                .success()
-        );
+        assert!(server.pg_ctl(&["-l", "/dev/null", "start"]));
         Some(server)
     }
 
@@ -156,6 +141,18 @@ impl Postgres {
             .success()
     }
 
+    /// Stops it and starts it again.
+    pub(crate) fn restart(&self) {
+        assert!(self.pg_ctl(&["-m", "fast", "-l", "/dev/null", "restart"]));
+    }
+
+    fn pg_ctl(&self, args: &[&str]) -> bool {
+        let data = self.data();
+        let mut all = vec!["-D", data.to_str().unwrap(), "-w", "-s"];
+        all.extend(args);
+        self.tool("pg_ctl", &all).success()
+    }
+
     fn tool(&self, name: &str, args: &[&str]) -> std::process::ExitStatus {
         let path = self.bin.join(name);
         let mut command = match &self.user {
@@ -181,18 +178,7 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        self.tool(
-            "pg_ctl",
-            &[
-                "-D",
-                self.data().to_str().unwrap(),
-                "-w",
-                "-s",
-                "-m",
-                "immediate",
-                "stop",
-            ],
-        );
+        self.pg_ctl(&["-m", "immediate", "stop"]);
     }
 }
 

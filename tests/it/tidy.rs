@@ -7,6 +7,7 @@ use std::{
 const FLOORS: &[(&str, u8)] = &[
     ("model", 0),
     ("telemetry", 0),
+    ("failpoint", 0),
     ("tail", 1),
     ("record", 1),
     ("statement", 1),

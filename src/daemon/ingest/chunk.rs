@@ -9,12 +9,14 @@ use super::last_record::Pending;
 use super::{Error, ServerIngest};
 use crate::{
     execution::Events,
+    failpoint,
     record::Assembler,
     tail::{Chunk, Mode},
 };
 
 impl ServerIngest {
     pub(super) fn take(&mut self, chunk: &Chunk, now: Timestamp) -> Result<(), Error> {
+        failpoint::reach("chunk-taken");
         if chunk.first {
             self.assemblers.remove(&chunk.generation);
             // The end of an older file says nothing of the newest one's last record.
@@ -26,13 +28,10 @@ impl ServerIngest {
         let assembler = match self.assemblers.entry(chunk.generation) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
-                let file = self
-                    .tail
-                    .checkpoint(chunk.generation, chunk.start_bytes)?
-                    .file;
+                let row = self.tail.checkpoint(chunk.generation, chunk.start_bytes)?;
                 let layout = self
                     .layouts
-                    .of(chunk, &file, self.mode, &self.store, &self.server);
+                    .of(chunk, &row, self.mode, &self.store, &self.server);
                 let layout = match layout {
                     Ok(layout) => layout,
                     Err(layout::Error::Unexplained(unexplained)) => {
@@ -84,6 +83,7 @@ impl ServerIngest {
         let Some(assembler) = self.assemblers.get(&chunk.generation) else {
             return Ok(());
         };
+        failpoint::reach("chunk-parsed");
         let settled_bytes = assembler.settled_bytes();
         if chunk.end_of_generation {
             self.assemblers.remove(&chunk.generation);

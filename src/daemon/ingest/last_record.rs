@@ -11,6 +11,7 @@ use super::super::batch::{Extent, clamp_time};
 use super::{Error, ServerIngest};
 use crate::{
     execution::Events,
+    failpoint,
     model::{accounting::Accounting, position::GenerationId},
     record::Assembler,
 };
@@ -128,6 +129,7 @@ impl ServerIngest {
             if records.is_empty() {
                 continue;
             }
+            failpoint::reach("last-record-preview");
             let mut extent = Extent {
                 withdrawn: self.pairing.take_provisional(generation),
                 ..Extent::default()

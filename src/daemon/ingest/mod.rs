@@ -201,10 +201,10 @@ impl ServerIngest {
     /// Looks at the directories again: new files, rotations, truncations. Needs no store.
     pub fn scan(&mut self) -> Scan {
         let scan = self.tail.scan();
-        if self.mode == Mode::Follow {
-            let found = scan.new.iter().chain(&scan.moved);
-            self.unnoted.extend(found.map(|row| row.id));
-        }
+        let found = scan.new.iter().chain(&scan.moved);
+        // The rest of a file that was cut doesn't begin at 0, which is where a batch may begin a generation.
+        let found = found.filter(|row| self.mode == Mode::Follow || row.offset_bytes > 0);
+        self.unnoted.extend(found.map(|row| row.id));
         scan
     }
 
