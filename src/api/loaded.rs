@@ -1,9 +1,9 @@
 //! What was loaded for one document, found by the request that it answers: all that the resolvers of the document can see.
 
 use super::{
-    analysis::AnalysisNode, execution::ExecutionNode, ingest_health::IngestHealth,
-    pagination::Page, plan::PlanNode, query::QueryNode, recommendation::RecommendationNode,
-    request::Request, server::ServerNode, summary::Summary,
+    analysis::AnalysisNode, execution::ExecutionNode, history::TopQueryNode,
+    ingest_health::IngestHealth, pagination::Page, plan::PlanNode, query::QueryNode,
+    recommendation::RecommendationNode, request::Request, server::ServerNode, summary::Summary,
 };
 
 /// The answers to a document's requests.
@@ -32,6 +32,7 @@ pub(super) enum Answer {
     AnalysisPage(Page<AnalysisNode>),
     RecommendationPage(Page<RecommendationNode>),
     Plan(Option<PlanNode>),
+    TopQueries(Vec<TopQueryNode>),
     Summary(Summary),
     Servers(Vec<ServerNode>),
     IngestHealth(Box<IngestHealth>),

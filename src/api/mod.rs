@@ -9,6 +9,7 @@ mod cost;
 mod error;
 mod execute;
 mod execution;
+mod history;
 mod http;
 mod incident;
 mod ingest_health;

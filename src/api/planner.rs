@@ -13,6 +13,7 @@ use juniper::{
 };
 
 use super::{
+    history::SpanArguments,
     pagination::NESTED_ROWS,
     request::Request,
     schema::{Schema, SchemaType},
@@ -29,6 +30,8 @@ pub(super) struct Selected {
 pub(super) struct Wanted {
     /// The largest `limit` of its occurrences, for fields that have that argument.
     pub limit: Option<u32>,
+    /// The different spans of its occurrences, for fields that have those arguments.
+    pub spans: Vec<SpanArguments>,
     pub selected: Selected,
 }
 
@@ -62,7 +65,18 @@ impl Selected {
         for (name, wanted) in &other.fields {
             let mine = self.fields.entry(name.clone()).or_default();
             mine.limit = mine.limit.max(wanted.limit);
+            for span in &wanted.spans {
+                mine.add_span(*span);
+            }
             mine.selected.merge(&wanted.selected);
+        }
+    }
+}
+
+impl Wanted {
+    fn add_span(&mut self, span: SpanArguments) {
+        if !self.spans.contains(&span) {
+            self.spans.push(span);
         }
     }
 }
@@ -173,7 +187,11 @@ impl<'a> Walk<'a> {
                 return;
             };
             let wanted = into.fields.entry(name.to_owned()).or_default();
-            let limit = self.arguments(arguments, field).get::<Option<i32>>("limit");
+            let arguments = self.arguments(arguments, field);
+            if let Some(span) = SpanArguments::of(name, &arguments) {
+                wanted.add_span(span);
+            }
+            let limit = arguments.get::<Option<i32>>("limit");
             if let Some(limit) = limit.ok().flatten() {
                 let limit = u32::try_from(limit.unwrap_or(NESTED_ROWS)).unwrap_or(0);
                 wanted.limit = wanted.limit.max(Some(limit));

@@ -8,6 +8,7 @@ use super::{
     analysis::AnalysisNode,
     error::{Code, field_error, not_loaded},
     execution::ExecutionNode,
+    history::{BucketValue, BySpan, PercentilesNode, PeriodNode, QueryUserNode, SpanArguments},
     incident::IncidentNode,
     loaded::Loaded,
     pagination::{Cursor, NESTED_ROWS, Nested},
@@ -155,6 +156,9 @@ pub(super) struct QueryNode {
     pub analyses: Option<Nested<AnalysisNode>>,
     pub recommendations: Option<Nested<RecommendationNode>>,
     pub incidents: Option<Nested<IncidentNode>>,
+    pub percentiles: Option<BySpan<Option<PercentilesNode>>>,
+    pub history: Option<BySpan<Vec<PeriodNode>>>,
+    pub users: Option<Nested<QueryUserNode>>,
 }
 
 /// One normalized statement in one database of one server. Counts and times are those of logged executions.
@@ -253,5 +257,35 @@ impl QueryNode {
         #[graphql(default = NESTED_ROWS)] limit: Option<i32>,
     ) -> FieldResult<&[IncidentNode]> {
         Nested::first(self.incidents.as_ref(), limit, "incidents")
+    }
+
+    /// How long executions from `since` to `until` took, open ones included. History is kept by the hour, and by the day where it is old:
+    /// hours and old days that the span touches count whole. Null where no duration is known.
+    fn percentiles(
+        &self,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> FieldResult<Option<&PercentilesNode>> {
+        let span = SpanArguments::new(since, until, None)?;
+        BySpan::get(self.percentiles.as_ref(), span, "percentiles").map(Option::as_ref)
+    }
+
+    /// The hours or days that the span touches and in which the query ran, oldest first; at most 1000.
+    fn history(
+        &self,
+        since: Timestamp,
+        until: Timestamp,
+        bucket: BucketValue,
+    ) -> FieldResult<&[PeriodNode]> {
+        let span = SpanArguments::new(since, until, Some(bucket))?;
+        BySpan::get(self.history.as_ref(), span, "history").map(Vec::as_slice)
+    }
+
+    /// Who has run it, in all days that are kept, those with the most time first. Executions are added when they close. `limit` is 1 to 1000.
+    fn users(
+        &self,
+        #[graphql(default = NESTED_ROWS)] limit: Option<i32>,
+    ) -> FieldResult<&[QueryUserNode]> {
+        Nested::first(self.users.as_ref(), limit, "users")
     }
 }

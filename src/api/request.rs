@@ -9,6 +9,7 @@ use juniper::{Arguments, FieldResult, FromInputValue, ID, IntoFieldError};
 use super::{
     analysis::AnalysisList,
     execution::ExecutionList,
+    history::{TopOrderValue, top_list},
     pagination::{ROWS, first, rows},
     plan::plan_key,
     query::{QueryFilter, QueryList, QueryOrder, query_key},
@@ -17,7 +18,7 @@ use super::{
 };
 use crate::{
     model::position::ServerId,
-    store::{ExecutionKey, QueryKey},
+    store::{ExecutionKey, QueryKey, TopQueries},
 };
 
 /// Longest plain list of queries.
@@ -32,6 +33,7 @@ pub(super) enum Request {
     Analyses(AnalysisList),
     Recommendations(RecommendationList),
     Plan(ExecutionKey, u32),
+    TopQueries(TopQueries),
     Summary {
         since: Option<Timestamp>,
         until: Option<Timestamp>,
@@ -73,6 +75,13 @@ impl Request {
                 given.optional("filter")?,
             )?),
             "plan" => Self::plan(&given.required("id")?)?,
+            "topQueries" => Self::top_queries(
+                given.required("since")?,
+                given.optional("until")?,
+                given.optional("limit")?,
+                given.optional("orderBy")?,
+                given.optional("server")?,
+            )?,
             "summary" => Self::Summary {
                 since: given.optional("since")?,
                 until: given.optional("until")?,
@@ -107,6 +116,17 @@ impl Request {
         Ok(Self::Plan(execution, ordinal))
     }
 
+    pub(super) fn top_queries(
+        since: Timestamp,
+        until: Option<Timestamp>,
+        limit: Option<i32>,
+        order_by: Option<TopOrderValue>,
+        server: Option<ID>,
+    ) -> FieldResult<Self> {
+        let list = top_list(since, until, limit, order_by, server)?;
+        Ok(Self::TopQueries(list))
+    }
+
     pub(super) fn ingest_health(server: Option<ID>) -> FieldResult<Self> {
         Ok(Self::IngestHealth(server_id(server)?))
     }
@@ -118,6 +138,7 @@ impl Request {
             Self::Executions(list) => list.rows.into(),
             Self::Analyses(list) => list.rows.into(),
             Self::Recommendations(list) => list.rows.into(),
+            Self::TopQueries(list) => list.limit.into(),
             Self::Query(_) | Self::Plan(..) | Self::Servers | Self::IngestHealth(_) => 1,
             // The rows that a summary is made of, not those that it shows.
             Self::Summary { .. } => 1000,

@@ -11,6 +11,7 @@ use super::{
     analysis::{AnalysisFilter, AnalysisList, AnalysisNode},
     error::not_loaded,
     execution::{ExecutionFilter, ExecutionList, ExecutionNode},
+    history::{TopOrderValue, TopQueryNode},
     ingest_health::IngestHealth,
     loaded::{Answer, Loaded},
     pagination::{Page, ROWS},
@@ -136,6 +137,25 @@ impl Query {
         match context.answer(&Request::plan(&id)?) {
             Some(Answer::Plan(node)) => Ok(node.as_ref()),
             _ => Err(not_loaded("plan")),
+        }
+    }
+
+    /// The queries with the most of `orderBy` (by default TOTAL_TIME) from `since` to `until`, by default the newest record. History is kept by the
+    /// hour, and by the day where it is old: hours and old days that the span touches count whole, and where it is longer than two days, all
+    /// days (UTC). `limit` is 1 to 100.
+    fn top_queries(
+        context: &Loaded,
+        since: Timestamp,
+        until: Option<Timestamp>,
+        #[graphql(default = ROWS)] limit: Option<i32>,
+        order_by: Option<TopOrderValue>,
+        server: Option<ID>,
+    ) -> FieldResult<Option<&[TopQueryNode]>> {
+        match context.answer(&Request::top_queries(
+            since, until, limit, order_by, server,
+        )?) {
+            Some(Answer::TopQueries(nodes)) => Ok(Some(nodes)),
+            _ => Err(not_loaded("topQueries")),
         }
     }
 

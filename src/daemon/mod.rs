@@ -11,6 +11,7 @@ mod follow;
 mod followed;
 pub mod ingest;
 mod layout;
+mod roll_up;
 mod systemd;
 mod trouble;
 
@@ -213,6 +214,7 @@ impl Daemon {
         if let Some(advisor) = self.advisor {
             workers.spawn(advisor.run(shutdown.clone()));
         }
+        workers.spawn(roll_up::run(self.store, shutdown.clone()));
         workers.spawn(systemd::keep_alive(heartbeat, shutdown.clone()));
         systemd::ready();
 

@@ -50,7 +50,7 @@ pub fn build(reader: &mut Reader<'_>, window: &Window, config: &Config) -> Resul
     digest.since = Some(since);
 
     let mut accounting = reader.accounting()?;
-    let mut activity = reader.activity(since, as_of)?;
+    let mut activity = reader.activity(since, Some(as_of).filter(|as_of| *as_of < newest))?;
     let mut slow = Vec::new();
     for ServerRow {
         server,

@@ -84,7 +84,7 @@ fn run_everything(store: &Store) {
             reader.servers()?;
             reader.accounting()?;
             reader.advice_counts()?;
-            reader.activity(at(0), at(10))?;
+            reader.activity(at(0), Some(at(10)))?;
             reader.open_executions(keys[0].0)?;
             for (server, query) in [(None, None), (server, None), (server, query)] {
                 reader.executions(&ExecutionPage {

@@ -126,6 +126,8 @@ impl Fixture {
             "recommendations",
             "advice_jobs",
             "query_stats",
+            "query_stats_daily",
+            "query_users",
         ]
         .map(|table| (table, self.count(table)))
         .to_vec()

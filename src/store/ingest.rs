@@ -530,7 +530,7 @@ pub(super) mod tests {
                     .collect();
                 Ok((
                     reader.query_rows(&keys)?,
-                    only(fixture.server, reader.activity(at(0), at(0))?),
+                    only(fixture.server, reader.activity(at(0), Some(at(0)))?),
                 ))
             })
             .unwrap();
@@ -589,7 +589,7 @@ pub(super) mod tests {
 
             let mut activity = fixture
                 .store
-                .read(|reader| Ok(only(fixture.server, reader.activity(at(0), at(0))?)))
+                .read(|reader| Ok(only(fixture.server, reader.activity(at(0), Some(at(0)))?)))
                 .unwrap();
             activity.sort_by(|a, b| b.total_ms.total_cmp(&a.total_ms));
             let sums: Vec<_> = activity

@@ -61,7 +61,7 @@ fn run_sqlite(store: &str, connection: &mut SqliteConnection) -> Result<(), Erro
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-    use diesel::Connection as _;
+    use diesel::{Connection as _, connection::SimpleConnection as _};
 
     use super::*;
     use crate::store::{
@@ -112,5 +112,40 @@ mod tests {
         connection.revert_all_migrations(MIGRATIONS).unwrap();
         run_sqlite("it", &mut connection).unwrap();
         assert!(!connection.has_pending_migration(MIGRATIONS).unwrap());
+    }
+
+    #[test]
+    fn days_are_made_of_the_hours_of_an_older_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plantail.db");
+        let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        run_sqlite("it", &mut connection).unwrap();
+        loop {
+            let reverted = connection.revert_last_migration(MIGRATIONS).unwrap();
+            if reverted.to_string() == "20261120130000" {
+                break;
+            }
+        }
+        connection
+            .batch_execute(
+                "INSERT INTO query_stats (server_id, query_id, hour, calls, failed, total_ms, timed_calls, min_ms, max_ms, rows, nested_calls, \
+                   nested_ms) \
+                 VALUES (1, 2, -3600000000, 1, 1, 5, 1, 5, 5, 0, 1, 5), (1, 2, 0, 3, 1, 30, 2, 10, 20, 7, 0, 0), \
+                        (1, 2, 82800000000, 2, 0, 9, 2, 1, 8, 1, 1, 8)",
+            )
+            .unwrap();
+        run_sqlite("it", &mut connection).unwrap();
+        let expected = "(1, 2, -86400000000, 1, 1, 5.0, 1, 5.0, 5.0, 0.0, 1, 5.0, 0.0, 0, 0, NULL), \
+                        (1, 2, 0, 5, 1, 39.0, 4, 1.0, 20.0, 8.0, 1, 8.0, 0.0, 0, 0, NULL)";
+        let found = diesel::sql_query(format!(
+            "SELECT count(*) AS count FROM (SELECT * FROM query_stats_daily INTERSECT VALUES {expected})"
+        ));
+        #[derive(diesel::QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            count: i64,
+        }
+        let found: Row = diesel::RunQueryDsl::get_result(found, &mut connection).unwrap();
+        assert_eq!(found.count, 2);
     }
 }

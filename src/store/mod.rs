@@ -5,6 +5,7 @@
 //! of its methods however many keys are asked for. diesel and the tables stay in here: callers see the values of `model` and plain rows.
 
 mod accounting;
+mod activity;
 mod advice_job;
 mod analysis;
 mod backend;
@@ -19,6 +20,7 @@ mod execution;
 mod execution_row;
 #[cfg(test)]
 mod fixture;
+mod history;
 mod incident;
 mod ingest;
 mod insert;
@@ -28,9 +30,13 @@ mod passing;
 mod plan;
 mod query;
 mod query_cap;
+mod query_user;
 mod recommendation;
+mod rollup;
 mod schema;
 mod server;
+mod sketch;
+mod span;
 mod sql;
 mod statistics;
 mod top;
@@ -39,6 +45,7 @@ use std::{path::PathBuf, sync::Arc};
 
 use crate::model::position::GenerationId;
 
+pub use activity::{QueryActivity, QuerySums, TopOrder, TopQueries};
 pub use advice_job::{AdviceCounts, AdviceJob, AdviceOutcome};
 pub use analysis::AnalysisPage;
 pub use backend::postgres::{
@@ -49,12 +56,14 @@ pub use backend::postgres::{
 pub use claim::{ClaimNumber, IngestClaim};
 pub use connection::{READERS, StoreUrl};
 pub use execution::{ExecutionKey, ExecutionPage};
+pub use history::{Bucket, Percentiles, Period};
 pub use ingest::{Batch, Ingested};
 pub use plan::StoredPlan;
 pub use query::{QueryKey, QueryOrder, QueryPage, QueryRow};
+pub use query_user::QueryUser;
 pub use recommendation::RecommendationPage;
+pub use rollup::Rolled;
 pub use server::{ServerRow, ServerState};
-pub use statistics::QueryActivity;
 
 /// Where the store is.
 #[derive(Debug, Clone)]

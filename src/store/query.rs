@@ -541,7 +541,7 @@ mod tests {
             reader.plan(executions[0], 0)?;
             reader.recommendations_of(&keys, limit)?;
             reader.breaches_of(&keys)?;
-            reader.activity(at(0), at(9))?;
+            reader.activity(at(0), Some(at(9)))?;
             Ok(())
         });
         // Tables and aliases of what grows with the log; `x` stops at its limit, by the order of its index.

@@ -1,7 +1,7 @@
 //! The tables of the store as diesel sees them: those that its query builder reads or writes.
 //!
 //! migrations/sqlite says what the columns mean and in which units they are, and has the tables that are only written and read by SQL text
-//! (plan_shapes, query_stats) and the views.
+//! (plan_shapes, query_stats, query_stats_daily, query_users) and the views.
 
 diesel::table! {
     servers (id) {

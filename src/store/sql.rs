@@ -77,6 +77,7 @@ mod from {
         Option<Cow<'a, str>> => Text(value) value;
         &'a [u8] => Bytes(value) Some(Cow::Borrowed(value));
         Vec<u8> => Bytes(value) Some(Cow::Owned(value));
+        Option<Vec<u8>> => Bytes(value) value.map(Cow::Owned);
     }
 }
 

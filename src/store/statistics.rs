@@ -1,163 +1,26 @@
-//! Sums per query and hour: the history that outlives the executions.
+//! Sums and durations per query and hour, and per query and day: the history that outlives the executions.
 //!
-//! A closed execution is added once, when it closes; an open one is added at reading, by the view `open_activity`.
+//! An execution comes in once, when it closes, whenever it ran: a late one adds to its own hour and day. Both are written here, so that a
+//! long span is read from days; the hours of a day can be dropped later. Durations are merged with those that are stored, in sketches.
 
 use std::collections::{BTreeMap, HashMap};
 
 use diesel::{
     prelude::*,
-    sql_types::{BigInt, Double, Nullable},
+    sql_types::{BigInt, Binary, Bool, Double, Nullable},
 };
-use jiff::Timestamp;
 
 use super::{
-    Error, Reader,
+    Error,
     backend::Connection,
-    column::{count, time},
+    column::count,
     insert::Insert,
-    sql::Sql,
+    query_user,
+    sketch::Sketch,
+    span::{day_of, day_of_hour, hour_of},
+    sql::{Keys, Sql, Value},
 };
 use crate::model::{execution::Execution, position::ServerId, query::QueryId};
-
-/// Microseconds.
-const HOUR: i64 = 3_600_000_000;
-
-/// What a query did in a window, and before it. Open executions are counted as if they had closed; times are those of all executions,
-/// nested ones included.
-#[derive(Debug, Clone, PartialEq)]
-pub struct QueryActivity {
-    pub query_id: QueryId,
-    /// Start of the query's first logged execution.
-    pub first_seen: Timestamp,
-    pub calls: u64,
-    pub failed: u64,
-    /// Calls with a duration; `total_ms` is theirs.
-    pub timed_calls: u64,
-    pub total_ms: f64,
-    pub max_ms: Option<f64>,
-    pub nested_calls: u64,
-    pub nested_ms: f64,
-    pub calls_before: u64,
-    pub timed_calls_before: u64,
-    pub total_before_ms: f64,
-}
-
-#[derive(QueryableByName)]
-struct Row {
-    #[diesel(sql_type = BigInt)]
-    server_id: i64,
-    #[diesel(sql_type = BigInt)]
-    query_id: i64,
-    #[diesel(sql_type = BigInt)]
-    first_seen: i64,
-    #[diesel(sql_type = BigInt)]
-    calls: i64,
-    #[diesel(sql_type = BigInt)]
-    failed: i64,
-    #[diesel(sql_type = BigInt)]
-    timed_calls: i64,
-    #[diesel(sql_type = Double)]
-    total_ms: f64,
-    #[diesel(sql_type = Nullable<Double>)]
-    max_ms: Option<f64>,
-    #[diesel(sql_type = BigInt)]
-    nested_calls: i64,
-    #[diesel(sql_type = Double)]
-    nested_ms: f64,
-    #[diesel(sql_type = BigInt)]
-    calls_before: i64,
-    #[diesel(sql_type = BigInt)]
-    timed_calls_before: i64,
-    #[diesel(sql_type = Double)]
-    total_before_ms: f64,
-}
-
-impl Reader<'_> {
-    /// What each query of each server did from `since` to `until`, both inclusive and each widened to its whole hour. Queries without
-    /// an execution there are left out. In no particular order.
-    pub fn activity(
-        &mut self,
-        since: Timestamp,
-        until: Timestamp,
-    ) -> Result<HashMap<ServerId, Vec<QueryActivity>>, Error> {
-        // The servers are joined by hand, so that the index on server and hour serves: a list of servers is not pushed into the view.
-        let sql = Sql::new(
-            "WITH open AS ( \
-               SELECT server_id, query_id, count(*) AS calls, CAST(sum(timed_calls) AS BIGINT) AS timed_calls, \
-                      sum(total_ms) AS total_ms \
-                 FROM open_activity GROUP BY server_id, query_id \
-             ), recent AS ( \
-               SELECT t.server_id, t.query_id, t.hour <= ? AS inside, t.calls, t.failed, t.timed_calls, t.total_ms, t.max_ms, \
-                      t.nested_calls, t.nested_ms \
-                 FROM servers CROSS JOIN query_stats t WHERE t.server_id = servers.id AND t.hour >= ? \
-                UNION ALL \
-               SELECT server_id, query_id, hour <= ?, calls, failed, timed_calls, total_ms, max_ms, nested_calls, nested_ms \
-                 FROM open_activity WHERE hour >= ? \
-             ), summed AS ( \
-               SELECT server_id, query_id, CAST(sum(calls) AS BIGINT) AS calls_since, \
-                      CAST(sum(timed_calls) AS BIGINT) AS timed_calls_since, sum(total_ms) AS total_since_ms, \
-                      CAST(coalesce(sum(calls) FILTER (WHERE inside), 0) AS BIGINT) AS calls, \
-                      CAST(coalesce(sum(failed) FILTER (WHERE inside), 0) AS BIGINT) AS failed, \
-                      CAST(coalesce(sum(timed_calls) FILTER (WHERE inside), 0) AS BIGINT) AS timed_calls, \
-                      coalesce(sum(total_ms) FILTER (WHERE inside), 0.0) AS total_ms, \
-                      max(max_ms) FILTER (WHERE inside) AS max_ms, \
-                      CAST(coalesce(sum(nested_calls) FILTER (WHERE inside), 0) AS BIGINT) AS nested_calls, \
-                      coalesce(sum(nested_ms) FILTER (WHERE inside), 0.0) AS nested_ms \
-                 FROM recent GROUP BY server_id, query_id \
-             ) \
-             SELECT s.*, q.first_seen, \
-                    q.calls + coalesce(o.calls, 0) - s.calls_since AS calls_before, \
-                    q.timed_calls + coalesce(o.timed_calls, 0) - s.timed_calls_since AS timed_calls_before, \
-                    q.total_ms + coalesce(o.total_ms, 0.0) - s.total_since_ms AS total_before_ms \
-               FROM summed s \
-               JOIN queries q ON q.server_id = s.server_id AND q.id = s.query_id \
-               LEFT JOIN open o ON o.server_id = s.server_id AND o.query_id = s.query_id \
-              WHERE s.calls > 0",
-            [
-                hour_of(until).into(),
-                hour_of(since).into(),
-                hour_of(until).into(),
-                hour_of(since).into(),
-            ],
-        );
-        let rows: Vec<Row> = sql.load(self.connection)?;
-        let mut servers: HashMap<ServerId, Vec<QueryActivity>> = HashMap::new();
-        for row in rows {
-            let server = ServerId(row.server_id);
-            servers.entry(server).or_default().push(activity(&row)?);
-        }
-        Ok(servers)
-    }
-}
-
-fn activity(row: &Row) -> Result<QueryActivity, Error> {
-    let timed_calls_before = count("queries.timed_calls", row.timed_calls_before)?;
-    Ok(QueryActivity {
-        query_id: QueryId(row.query_id),
-        first_seen: time("queries.first_seen", row.first_seen)?,
-        calls: count("query_stats.calls", row.calls)?,
-        failed: count("query_stats.failed", row.failed)?,
-        timed_calls: count("query_stats.timed_calls", row.timed_calls)?,
-        total_ms: row.total_ms,
-        max_ms: row.max_ms,
-        nested_calls: count("query_stats.nested_calls", row.nested_calls)?,
-        nested_ms: row.nested_ms,
-        calls_before: count("queries.calls", row.calls_before)?,
-        timed_calls_before,
-        // A difference of sums that were added in another order: where nothing is left, only rounding is.
-        total_before_ms: if timed_calls_before == 0 {
-            0.0
-        } else {
-            row.total_before_ms.max(0.0)
-        },
-    })
-}
-
-/// First microsecond of the hour.
-fn hour_of(time: Timestamp) -> i64 {
-    let us = time.as_microsecond();
-    us - us.rem_euclid(HOUR)
-}
 
 /// Sums of some executions of one query.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -196,27 +59,203 @@ impl Sums {
     }
 }
 
-/// Adds executions that have just closed.
+/// One query in one hour or day, by its first microsecond.
+type Bucket = (QueryId, i64);
+
+/// What a batch adds to one row.
+#[derive(Default)]
+struct Added {
+    sums: Sums,
+    durations_ms: Vec<f64>,
+}
+
+impl Added {
+    fn add(&mut self, execution: &Execution) {
+        self.sums.add(execution);
+        self.durations_ms.extend(execution.duration_ms);
+    }
+}
+
+/// Adds executions of one server that have just closed. The server's row is locked in the transaction: nobody else adds meanwhile.
 pub(super) fn add(
     connection: &mut Connection,
     server: ServerId,
     closed: &[&Execution],
 ) -> Result<(), Error> {
-    let mut hours: BTreeMap<(QueryId, i64), Sums> = BTreeMap::new();
-    for execution in closed {
-        hours
-            .entry((execution.query.id, hour_of(execution.started_at)))
-            .or_default()
-            .add(execution);
+    if closed.is_empty() {
+        return Ok(());
     }
-    Insert::new(
-        "query_stats (server_id, query_id, hour, calls, failed, total_ms, timed_calls, min_ms, max_ms, rows, \
-           nested_calls, nested_ms, estimated_calls, weighed_calls)",
-        hours.into_iter().map(|((query, hour), sums)| {
+    let mut hours: BTreeMap<Bucket, Added> = BTreeMap::new();
+    let mut days: BTreeMap<Bucket, Added> = BTreeMap::new();
+    for execution in closed {
+        let (query, started_at) = (execution.query.id, execution.started_at);
+        let hour = hours.entry((query, hour_of(started_at))).or_default();
+        hour.add(execution);
+        let day = days.entry((query, day_of(started_at))).or_default();
+        day.add(execution);
+    }
+    let stored_days = DAYS.stored(connection, server, &days)?;
+    hours.retain(|(query, hour), _| {
+        let day = stored_days.get(&(*query, day_of_hour(*hour)));
+        day.is_none_or(|day| !day.hours_dropped)
+    });
+    let stored_hours = HOURS.stored(connection, server, &hours)?;
+    HOURS.add(connection, server, &hours, &stored_hours)?;
+    DAYS.add(connection, server, &days, &stored_days)?;
+    query_user::add(connection, server, closed)
+}
+
+/// One of the two tables.
+struct Table {
+    stored: &'static str,
+    into: &'static str,
+    then: &'static str,
+}
+
+macro_rules! table {
+    ($table:literal, $bucket:literal, $hours_dropped:literal) => {
+        Table {
+            stored: concat!(
+                "WITH wanted (query_id, bucket) AS MATERIALIZED (?) \
+                 SELECT t.query_id, t.",
+                $bucket,
+                " AS bucket, t.timed_calls, t.min_ms, t.max_ms, ",
+                $hours_dropped,
+                " AS hours_dropped, \
+                        t.sketch \
+                   FROM wanted w CROSS JOIN ",
+                $table,
+                " t \
+                  WHERE t.server_id = ? AND t.query_id = w.query_id AND t.",
+                $bucket,
+                " = w.bucket"
+            ),
+            into: concat!(
+                $table,
+                " (server_id, query_id, ",
+                $bucket,
+                ", calls, failed, total_ms, timed_calls, min_ms, max_ms, rows, \
+                 nested_calls, nested_ms, estimated_calls, weighed_calls, sketch)"
+            ),
+            then: concat!(
+                "ON CONFLICT (server_id, query_id, ",
+                $bucket,
+                ") DO UPDATE \
+                 SET calls = ",
+                $table,
+                ".calls + excluded.calls, failed = ",
+                $table,
+                ".failed + excluded.failed, \
+                     total_ms = ",
+                $table,
+                ".total_ms + excluded.total_ms, \
+                     timed_calls = ",
+                $table,
+                ".timed_calls + excluded.timed_calls, \
+                     min_ms = CASE WHEN ",
+                $table,
+                ".min_ms IS NULL OR excluded.min_ms < ",
+                $table,
+                ".min_ms THEN excluded.min_ms \
+                                   ELSE ",
+                $table,
+                ".min_ms END, \
+                     max_ms = CASE WHEN ",
+                $table,
+                ".max_ms IS NULL OR excluded.max_ms > ",
+                $table,
+                ".max_ms THEN excluded.max_ms \
+                                   ELSE ",
+                $table,
+                ".max_ms END, \
+                     rows = ",
+                $table,
+                ".rows + excluded.rows, \
+                     nested_calls = ",
+                $table,
+                ".nested_calls + excluded.nested_calls, \
+                     nested_ms = ",
+                $table,
+                ".nested_ms + excluded.nested_ms, \
+                     estimated_calls = ",
+                $table,
+                ".estimated_calls + excluded.estimated_calls, \
+                     weighed_calls = ",
+                $table,
+                ".weighed_calls + excluded.weighed_calls, sketch = excluded.sketch"
+            ),
+        }
+    };
+}
+
+const HOURS: Table = table!("query_stats", "hour", "false");
+const DAYS: Table = table!("query_stats_daily", "day", "t.hours_dropped");
+
+/// The durations of a stored row.
+struct Stored {
+    timed_calls: u64,
+    hours_dropped: bool,
+    sketch: Sketch,
+}
+
+#[derive(QueryableByName)]
+struct Row {
+    #[diesel(sql_type = BigInt)]
+    query_id: i64,
+    #[diesel(sql_type = BigInt)]
+    bucket: i64,
+    #[diesel(sql_type = BigInt)]
+    timed_calls: i64,
+    #[diesel(sql_type = Nullable<Double>)]
+    min_ms: Option<f64>,
+    #[diesel(sql_type = Nullable<Double>)]
+    max_ms: Option<f64>,
+    #[diesel(sql_type = Bool)]
+    hours_dropped: bool,
+    #[diesel(sql_type = Nullable<Binary>)]
+    sketch: Option<Vec<u8>>,
+}
+
+impl Table {
+    /// The rows that the batch adds to.
+    fn stored(
+        &self,
+        connection: &mut Connection,
+        server: ServerId,
+        added: &BTreeMap<Bucket, Added>,
+    ) -> Result<HashMap<Bucket, Stored>, Error> {
+        let keys: Vec<[i64; 2]> = added.keys().map(|(query, at)| [query.0, *at]).collect();
+        let values = [Value::Keys(Keys::new(&keys)), server.0.into()];
+        let rows: Vec<Row> = Sql::new(self.stored, values).load(connection)?;
+        let stored = |row: Row| {
+            let timed_calls = count("query_stats.timed_calls", row.timed_calls)?;
+            let sketch = row.sketch.as_deref();
+            let stored = Stored {
+                timed_calls,
+                hours_dropped: row.hours_dropped,
+                sketch: Sketch::of_row(timed_calls, row.min_ms, row.max_ms, sketch)?,
+            };
+            Ok(((QueryId(row.query_id), row.bucket), stored))
+        };
+        rows.into_iter().map(stored).collect()
+    }
+
+    fn add(
+        &self,
+        connection: &mut Connection,
+        server: ServerId,
+        added: &BTreeMap<Bucket, Added>,
+        stored: &HashMap<Bucket, Stored>,
+    ) -> Result<(), Error> {
+        let rows = added.iter().map(|(bucket, Added { sums, durations_ms })| {
+            let stored = stored.get(bucket);
+            let mut sketch = stored.map(|row| row.sketch.clone()).unwrap_or_default();
+            durations_ms.iter().for_each(|ms| sketch.add(*ms));
+            let timed_calls = stored.map_or(0, |row| row.timed_calls) + sums.timed_calls;
             [
                 server.0.into(),
-                query.0.into(),
-                hour.into(),
+                bucket.0.0.into(),
+                bucket.1.into(),
                 sums.calls.cast_signed().into(),
                 sums.failed.cast_signed().into(),
                 sums.total_ms.into(),
@@ -228,95 +267,158 @@ pub(super) fn add(
                 sums.nested_ms.into(),
                 sums.estimated_calls.into(),
                 sums.weighed_calls.cast_signed().into(),
+                sketch.for_row(timed_calls).into(),
             ]
-        }),
-        "ON CONFLICT (server_id, query_id, hour) DO UPDATE \
-         SET calls = query_stats.calls + excluded.calls, failed = query_stats.failed + excluded.failed, \
-             total_ms = query_stats.total_ms + excluded.total_ms, \
-             timed_calls = query_stats.timed_calls + excluded.timed_calls, \
-             min_ms = CASE WHEN query_stats.min_ms IS NULL OR excluded.min_ms < query_stats.min_ms THEN excluded.min_ms \
-                           ELSE query_stats.min_ms END, \
-             max_ms = CASE WHEN query_stats.max_ms IS NULL OR excluded.max_ms > query_stats.max_ms THEN excluded.max_ms \
-                           ELSE query_stats.max_ms END, \
-             rows = query_stats.rows + excluded.rows, nested_calls = query_stats.nested_calls + excluded.nested_calls, \
-             nested_ms = query_stats.nested_ms + excluded.nested_ms, \
-             estimated_calls = query_stats.estimated_calls + excluded.estimated_calls, \
-             weighed_calls = query_stats.weighed_calls + excluded.weighed_calls",
-    )
-    .execute(connection)?;
-    Ok(())
+        });
+        Insert::new(self.into, rows, self.then).execute(connection)?;
+        Ok(())
+    }
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+    use std::time::Duration;
+
+    use jiff::Timestamp;
+
     use super::*;
-    use crate::store::fixture::{Fixture, at, batch, execution, only};
+    use crate::store::fixture::{Fixture, at, batch, execution};
+
+    const HOUR: i64 = 3600;
+
+    /// An execution that started so many hours after 2026-11-20 09:00.
+    fn run(fixture: &Fixture, hours: i64, offset_bytes: u64, ms: f64) -> Execution {
+        Execution {
+            started_at: at(hours * HOUR),
+            ..execution(fixture.server, "select $1", offset_bytes, ms)
+        }
+    }
+
+    fn ingest(fixture: &Fixture, from_bytes: u64, executions: Vec<Execution>) {
+        let mut batch = batch(fixture.server, from_bytes, from_bytes + 100);
+        batch.newest = executions.iter().map(|e| e.started_at).max();
+        batch.executions = executions;
+        fixture.ingest(&batch).unwrap();
+    }
+
+    /// Timed calls of the rows at these hours after 2026-11-20 09:00, how many of them the sketch knows, and their median.
+    fn read(fixture: &Fixture, table: &Table, hours: &[i64]) -> Vec<Option<(u64, u64, f64)>> {
+        let query = run(fixture, 0, 0, 0.0).query.id;
+        let of = |hour: &i64| match table.into.starts_with("query_stats_daily") {
+            true => (query, day_of(at(hour * HOUR))),
+            false => (query, hour_of(at(hour * HOUR))),
+        };
+        let wanted = hours.iter().map(|hour| (of(hour), Added::default()));
+        let mut connection = fixture.store.connections.writer().unwrap();
+        let wanted = wanted.collect();
+        let rows = table.stored(&mut connection, fixture.server, &wanted);
+        let rows = rows.unwrap();
+        let row = |hour| {
+            let row: &Stored = rows.get(&of(hour))?;
+            let median = row.sketch.quantile(0.5).unwrap_or_default().round();
+            Some((row.timed_calls, row.sketch.count(), median))
+        };
+        hours.iter().map(row).collect()
+    }
 
     #[test]
-    fn a_window_counts_whole_hours_and_what_came_before() {
+    fn every_batch_adds_to_its_hours_and_days_late_ones_too() {
         for fixture in Fixture::each() {
-            let mut all = batch(fixture.server, 0, 10);
-            all.executions = [
-                (0, 1.0),
-                (3599, 2.0),
-                (3600, 4.0),
-                (7199, 8.0),
-                (7200, 16.0),
-            ]
-            .into_iter()
-            .map(|(offset, ms)| execution(fixture.server, "select $1", offset, ms))
-            .collect();
-            all.executions[3].open = true;
-            all.executions[2].failed = true;
-            let query_id = all.executions[0].query.id;
-            fixture.ingest(&all).unwrap();
-
-            let check = |since, until, expected: &[QueryActivity]| {
-                let read = fixture.store.read(|reader| {
-                    Ok(only(fixture.server, reader.activity(at(since), at(until))?))
-                });
-                assert_eq!(read.unwrap(), expected, "{since} to {until}");
-            };
-            let second_hour = QueryActivity {
-                query_id,
-                first_seen: at(0),
-                calls: 2,
-                failed: 1,
-                timed_calls: 2,
-                total_ms: 12.0,
-                max_ms: Some(8.0),
-                nested_calls: 0,
-                nested_ms: 0.0,
-                calls_before: 2,
-                timed_calls_before: 2,
-                total_before_ms: 3.0,
-            };
-            check(3600, 3600, std::slice::from_ref(&second_hour));
-            check(5000, 7199, std::slice::from_ref(&second_hour));
-            check(
+            let mut open = run(&fixture, 0, 4, 50.0);
+            open.open = true;
+            let mut untimed = run(&fixture, 0, 5, 0.0);
+            untimed.duration_ms = None;
+            let first = [(0, 0, 10.0), (0, 1, 30.0), (1, 2, 20.0), (-160, 3, 7.0)];
+            let first = first.map(|(hour, offset, ms)| run(&fixture, hour, offset, ms));
+            ingest(
+                &fixture,
                 0,
-                3600,
-                &[QueryActivity {
-                    calls: 4,
-                    timed_calls: 4,
-                    total_ms: 15.0,
-                    calls_before: 0,
-                    timed_calls_before: 0,
-                    total_before_ms: 0.0,
-                    ..second_hour
-                }],
+                [first.to_vec(), vec![open.clone(), untimed]].concat(),
             );
-            check(-7200, -3600, &[]);
-            check(10_800, 20_000, &[]);
+            let hours = [0, 1, -160, 2];
+            let row = |calls, median| Some((calls, calls, median));
+            assert_eq!(
+                read(&fixture, &HOURS, &hours),
+                [row(2, 10.0), row(1, 20.0), row(1, 7.0), None]
+            );
+            // It closes, and three of last week come late.
+            open.open = false;
+            let late = [(-160, 6, 5.0), (-160, 7, 6.0), (-159, 8, 9.0)];
+            let late = late.map(|(hour, offset, ms)| run(&fixture, hour, offset, ms));
+            ingest(&fixture, 100, [vec![open], late.to_vec()].concat());
+            assert_eq!(
+                read(&fixture, &HOURS, &hours),
+                [row(3, 30.0), row(1, 20.0), row(3, 6.0), None]
+            );
+            assert_eq!(
+                read(&fixture, &DAYS, &hours),
+                [row(4, 20.0), row(4, 20.0), row(4, 6.0), row(4, 20.0)]
+            );
+            let sums =
+                "calls = 5 AND timed_calls = 4 AND total_ms = 110 AND min_ms = 10 AND max_ms = 50";
+            assert_eq!(fixture.count(&format!("query_stats_daily WHERE {sums}")), 1);
+        }
+    }
+
+    #[test]
+    fn a_day_that_has_dropped_its_hours_gets_no_more_of_them() {
+        for fixture in Fixture::each() {
+            ingest(
+                &fixture,
+                0,
+                vec![run(&fixture, -160, 0, 10.0), run(&fixture, 0, 1, 10.0)],
+            );
+            let dropped = fixture
+                .store
+                .roll_up(fixture.server, Duration::from_hours(48));
+            assert_eq!(dropped.unwrap().hours, 1);
+            let late = [(-160, 2, 20.0), (-159, 3, 30.0), (-100, 4, 40.0)];
+            let late = late.map(|(hour, offset, ms)| run(&fixture, hour, offset, ms));
+            ingest(&fixture, 100, late.to_vec());
+            let hours = [-160, -159, -100];
+            assert_eq!(
+                read(&fixture, &HOURS, &hours),
+                [None, None, Some((1, 1, 40.0))]
+            );
+            assert_eq!(
+                read(&fixture, &DAYS, &hours),
+                [Some((3, 3, 20.0)), Some((3, 3, 20.0)), Some((1, 1, 40.0))]
+            );
+        }
+    }
+
+    #[test]
+    fn rows_from_before_there_were_sketches_know_less() {
+        for fixture in Fixture::each() {
+            let known = [(0, 0), (1, 1), (1, 2), (1, 3)];
+            let known = known.map(|(hour, offset)| run(&fixture, hour, offset, 10.0));
+            ingest(&fixture, 0, known.to_vec());
+            let forget = Sql::new("UPDATE query_stats SET sketch = NULL", []);
+            forget
+                .execute(&mut fixture.store.connections.writer().unwrap())
+                .unwrap();
+            let both = [0, 1];
+            assert_eq!(
+                read(&fixture, &HOURS, &both),
+                [Some((1, 1, 10.0)), Some((3, 0, 0.0))]
+            );
+            ingest(
+                &fixture,
+                100,
+                vec![run(&fixture, 0, 4, 20.0), run(&fixture, 1, 5, 20.0)],
+            );
+            assert_eq!(
+                read(&fixture, &HOURS, &both),
+                [Some((2, 2, 10.0)), Some((4, 1, 20.0))]
+            );
         }
     }
 
     #[test]
     fn hours_before_the_epoch_start_before_their_times() {
         let before = Timestamp::from_microsecond(-1).unwrap();
-        assert_eq!(hour_of(before), -HOUR);
         let fixture = Fixture::new();
         let mut all = batch(fixture.server, 0, 10);
         for (offset, open) in [(0, false), (1, true)] {

@@ -26,6 +26,7 @@ const FLOORS: &[(&str, u8)] = &[
 /// Crates that only one place may use.
 const CONFINED: &[(&str, &[&str])] = &[
     ("diesel", &["src/store/"]),
+    ("sketches_ddsketch", &["src/store/sketch.rs"]),
     ("juniper", &["src/api/"]),
     ("warp", &["src/api/"]),
     ("reqwest", &["src/advice/client.rs"]),

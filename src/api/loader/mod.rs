@@ -5,6 +5,7 @@
 
 mod analysis;
 mod execution;
+mod history;
 mod nested;
 mod query;
 mod recommendation;
@@ -107,6 +108,10 @@ impl Loader<'_, '_> {
                     execution: *execution,
                     plan,
                 }))
+            }
+            Request::TopQueries(page) => {
+                let rows = self.reader.top_queries(page)?;
+                Answer::TopQueries(self.top_query_nodes(rows, selected)?)
             }
             Request::Summary { since, until } => {
                 let window = digest::Window {

@@ -1,4 +1,4 @@
-//! Queries with their executions, analyses, recommendations and incidents.
+//! Queries with their executions, analyses, recommendations, incidents and history.
 //!
 //! Rows of a page, or the keys of queries that something else refers to, come in; nodes go out.
 
@@ -58,6 +58,18 @@ impl Loader<'_, '_> {
             None => None,
             Some(wanted) => Some(self.incidents_of_queries(&keys, wanted)?),
         };
+        let mut percentiles = match selected.get("percentiles") {
+            None => None,
+            Some(wanted) => Some(self.percentiles_of(&keys, wanted)?),
+        };
+        let mut history = match selected.get("history") {
+            None => None,
+            Some(wanted) => Some(self.history_of(&keys, wanted)?),
+        };
+        let mut users = match selected.get("users") {
+            None => None,
+            Some(wanted) => Some(self.users_of(&keys, wanted)?),
+        };
         Ok(rows
             .into_iter()
             .map(|row| {
@@ -68,6 +80,9 @@ impl Loader<'_, '_> {
                     analyses: analyses.as_mut().map(|lists| lists.take(key)),
                     recommendations: recommendations.as_mut().map(|lists| lists.take(key)),
                     incidents: incidents.as_mut().and_then(|lists| lists.remove(&key)),
+                    percentiles: percentiles.as_mut().and_then(|all| all.remove(&key)),
+                    history: history.as_mut().and_then(|all| all.remove(&key)),
+                    users: users.as_mut().and_then(|all| all.remove(&key)),
                     row,
                 }
             })

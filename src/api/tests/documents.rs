@@ -117,7 +117,10 @@ fn incidents_of_a_query_and_of_its_executions() {
 #[test]
 fn the_number_of_statements_depends_on_the_document_only() {
     let everything = "query { queries(limit: 100) { id server { name } executions(limit: 2) { id plans { document } findings { rule } incidents { kind } query { id } parent { id } nestedExecutions { id parent { id query { id } } } }
-        incidents(limit: 3) { kind } analyses { findings { rule } plans { id } query { normalizedSql } } recommendations { id query { id } } }
+        incidents(limit: 3) { kind } analyses { findings { rule } plans { id } query { normalizedSql } } recommendations { id query { id } }
+          percentiles(since: \"2026-03-01T00:00:00Z\", until: \"2026-03-05T00:00:00Z\") { p99Ms } users { calls }
+          history(since: \"2026-03-01T00:00:00Z\", until: \"2026-03-05T00:00:00Z\", bucket: DAY) { calls percentiles { p50Ms } } }
+        topQueries(since: \"2026-03-01T00:00:00Z\", until: \"2026-03-05T00:00:00Z\") { calls query { id } }
         servers { name } ingestHealth { recordsTotal } summary { servers { slowQueries { recommendations { summary } } } } }";
     let one = Fixture::empty();
     one.ingest(
@@ -140,6 +143,64 @@ fn the_number_of_statements_depends_on_the_document_only() {
         assert_eq!(counts, [expected; 3], "{document}");
     }
     assert_eq!(statements(&one, "{ __schema { queryType { name } } }"), 0);
+}
+
+#[test]
+fn history_of_a_query_each_span_with_its_own() {
+    let fixture = Fixture::empty();
+    fixture.ingest(
+        "shop",
+        &[
+            Runs::of("select 1", "2026-03-03T08:00:00Z", 2, 10.0),
+            Runs::of("select 1", "2026-03-04T23:00:00Z", 3, 1000.0),
+            Runs::of("select 2", "2026-03-04T08:00:00Z", 1, 7.0),
+        ],
+    );
+    let span = |since: &str, until: &str| {
+        format!("since: \"2026-03-{since}:00:00Z\", until: \"2026-03-{until}:00:00Z\"")
+    };
+    let (both, second) = (span("03T00", "04T23"), span("04T09", "04T23"));
+    let none = span("01T00", "02T00");
+    let document = format!(
+        "{{ queries(orderBy: TOTAL_TIME) {{
+              all: percentiles({both}) {{ calls unknownCalls }} second: percentiles({second}) {{ calls }} none: percentiles({none}) {{ calls }}
+              days: history({both}, bucket: DAY) {{ since until calls totalMs minMs maxMs percentiles {{ calls }} }}
+              hours: history({second}, bucket: HOUR) {{ since until calls failed nestedCalls rows }}
+              users {{ userName applicationName calls failed totalMs }} }}
+            largest: topQueries({both}, orderBy: EXECUTIONS, limit: 1) {{ query {{ normalizedSql }} calls failed totalMs meanMs maxMs nestedCalls nestedMs }}
+            early: topQueries({none}) {{ calls }} }}"
+    );
+    let day = |day: u32, calls: &str, total: f64, min: f64, max: f64| {
+        json!({
+            "since": format!("2026-03-0{day}T00:00:00Z"), "until": format!("2026-03-0{}T00:00:00Z", day + 1), "calls": calls,
+            "totalMs": total, "minMs": min, "maxMs": max, "percentiles": { "calls": calls }
+        })
+    };
+    let mut answer = data(&fixture, &document);
+    let users = answer["queries"][0]["users"].take();
+    assert_eq!(users[0]["calls"], json!("5"));
+    assert_eq!(users[0]["totalMs"], json!(3024.0));
+    assert_eq!(
+        answer["queries"][0],
+        json!({
+            "all": { "calls": "5", "unknownCalls": "0" }, "second": { "calls": "3" }, "none": null,
+            "days": [day(3, "2", 21.0, 10.0, 11.0), day(4, "3", 3003.0, 1000.0, 1002.0)],
+            "hours": [{
+                "since": "2026-03-04T23:00:00Z", "until": "2026-03-05T00:00:00Z", "calls": "3", "failed": "0", "nestedCalls": "0", "rows": 0.0
+            }],
+            "users": null,
+        })
+    );
+    assert_eq!(answer["queries"][1]["second"], json!(null));
+    assert_eq!(answer["queries"][1]["hours"], json!([]));
+    assert_eq!(
+        answer["largest"],
+        json!([{
+            "query": { "normalizedSql": "select 1" }, "calls": "5", "failed": "0", "totalMs": 3024.0, "meanMs": 604.8, "maxMs": 1002.0,
+            "nestedCalls": "0", "nestedMs": 0.0
+        }])
+    );
+    assert_eq!(answer["early"], json!([]));
 }
 
 #[test]
@@ -441,6 +502,21 @@ fn arguments_out_of_bounds_are_refused_with_their_path() {
             "that is not the id of a query",
         ),
         (
+            "{ queries { percentiles(since: \"2026-03-02T00:00:00Z\", until: \"2026-03-01T00:00:00Z\") { calls } } }",
+            "BAD_USER_INPUT",
+            "`until` is before `since`",
+        ),
+        (
+            "{ queries { history(since: \"2026-03-02T00:00:00Z\", until: \"2026-05-01T00:00:00Z\", bucket: HOUR) { calls } } }",
+            "BAD_USER_INPUT",
+            "a history has 1000 periods at most, not 1442: shorten it or take days",
+        ),
+        (
+            "{ topQueries(since: \"2026-03-02T00:00:00Z\", until: \"2026-05-01T00:00:00Z\", limit: 101) { calls } }",
+            "BAD_USER_INPUT",
+            "`limit` has to be between 1 and 100, not 101",
+        ),
+        (
             "{ plan(id: \"5\") { id } }",
             "BAD_USER_INPUT",
             "that is not the id of a plan",
@@ -472,7 +548,22 @@ fn what_is_not_a_good_document_never_reaches_the_store() {
     let aliases: String = (1..=21)
         .map(|n| format!("a{n}: queries(limit: {n}) {{ id }} "))
         .collect();
+    let spans: String = (1..=11)
+        .map(|day| {
+            format!("d{day}: percentiles(since: \"2026-03-{day:02}T00:00:00Z\", until: \"2026-03-{day:02}T01:00:00Z\") {{ calls }} ")
+        })
+        .collect();
     for (document, variables, expected) in [
+        (
+            &*format!("{{ queries {{ {spans} }} }}"),
+            json!(null),
+            "TOO_EXPENSIVE",
+        ),
+        (
+            "{ queries(limit: 100) { history(since: \"2025-01-01T00:00:00Z\", until: \"2026-07-01T00:00:00Z\", bucket: DAY) { calls } } }",
+            json!(null),
+            "TOO_EXPENSIVE",
+        ),
         ("{", json!(null), "PARSE_FAILED"),
         ("{ nothing }", json!(null), "VALIDATION_FAILED"),
         (

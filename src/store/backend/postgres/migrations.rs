@@ -45,6 +45,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!("2026-11-20-120000_call_sites_and_sampling"),
     migration!("2026-11-20-121000_tags_and_literals"),
     migration!("2026-11-20-122000_incidents"),
+    migration!("2026-11-20-130000_history"),
     migration!("2026-11-20-132000_ingest_claims"),
 ];
 
