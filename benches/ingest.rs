@@ -265,13 +265,13 @@ fn batch(number: u64, plans: bool) -> Batch {
     batch
 }
 
-/// One of 500 queries, 2,000 executions a second.
+/// One of 40 queries, 2,000 executions a second.
 fn execution(server: ServerId, number: u64, plans: bool) -> Execution {
     let position = Position {
         generation: GenerationId(1),
         offset_bytes: number,
     };
-    let query = number.wrapping_mul(2_654_435_761) % 500;
+    let query = number.wrapping_mul(2_654_435_761) % 40;
     Execution {
         id: ExecutionId::at(position, 0),
         server_id: server,

@@ -1,15 +1,20 @@
 //! The commands. Each has its file; what they print goes through `output.rs`, what they log through tracing.
 
+mod backup;
 mod check;
+mod export;
 mod import;
+mod migrate;
 mod output;
 mod probe;
+mod prune;
 mod query;
 mod schema;
 mod serve;
 mod signals;
 mod stdin;
 mod summary;
+mod verify;
 mod watch;
 
 use std::{collections::BTreeSet, path::PathBuf, process::ExitCode};
@@ -58,6 +63,11 @@ enum Command {
     Query(query::Query),
     Serve(serve::Serve),
     Check(check::Check),
+    Migrate(migrate::Migrate),
+    Prune(prune::Prune),
+    Backup(backup::Backup),
+    Verify(verify::Verify),
+    Export(export::Export),
     Schema(schema::Schema),
 }
 
@@ -139,9 +149,15 @@ fn execute(cli: &Cli) -> Result<(), Error> {
         Command::Watch(watch) => (Some(&watch.logs), watch.listen.clone()),
         Command::Import(import) => (Some(&import.logs), None),
         Command::Check(check) => (Some(&check.logs), None),
+        Command::Verify(verify) => (Some(&verify.logs), None),
         Command::Serve(serve) => (None, serve.listen.clone()),
         Command::Schema(_) => return schema::run(),
-        Command::Summary(_) | Command::Query(_) => (None, None),
+        Command::Summary(_)
+        | Command::Query(_)
+        | Command::Migrate(_)
+        | Command::Prune(_)
+        | Command::Backup(_)
+        | Command::Export(_) => (None, None),
     };
     let mut settings = config::load(&Overrides {
         config_file: cli.global.config.clone(),
@@ -166,6 +182,11 @@ fn execute(cli: &Cli) -> Result<(), Error> {
         Command::Query(query) => query::run(query, &settings),
         Command::Serve(_) => until_done(serve::run(settings)),
         Command::Check(_) => check::run(&settings),
+        Command::Migrate(migrate) => migrate::run(migrate, &settings),
+        Command::Prune(prune) => prune::run(prune, &settings),
+        Command::Backup(backup) => backup::run(backup, &settings),
+        Command::Verify(verify) => verify::run(verify, &settings),
+        Command::Export(export) => export::run(export, &settings),
         Command::Schema(_) => Ok(()),
     }
 }

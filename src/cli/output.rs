@@ -4,10 +4,15 @@ use std::io::{self, Write};
 
 /// Prints `text` and a newline.
 pub(super) fn line(text: &str) -> io::Result<()> {
+    line_of_many(text).map(|_| ())
+}
+
+/// The same, and whether anybody still reads.
+pub(super) fn line_of_many(text: &str) -> io::Result<bool> {
     let mut stdout = io::stdout().lock();
     match writeln!(stdout, "{}", text.trim_end_matches('\n')).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        result => result,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        result => result.map(|()| true),
     }
 }
 

@@ -131,6 +131,7 @@ pub fn load(overrides: &Overrides) -> Result<Settings, Error> {
                 .map(server::read)
                 .collect::<Result<_, _>>()?,
             store: store::read(overrides.store_url.as_ref().or(raw.store.url.as_ref()))?,
+            retention: store::retention(&raw.store.retention)?,
             api: api::Config {
                 listen: listen(overrides.listen.as_ref().or(raw.api.listen.as_ref()))?,
                 summary: digest::Config {

@@ -1,17 +1,27 @@
-//! `[store]`: where the history is and how many queries it has.
+//! `[store]`: where the history is, how many queries it has and how long it is kept.
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
 use super::{Error, value::within};
-use crate::store;
+use crate::store::{self, Retention};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct RawStore {
     pub(super) url: Option<String>,
     pub(super) max_queries: Option<u64>,
+    pub(super) retention: RawRetention,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct RawRetention {
+    executions_days: Option<u32>,
+    plans_days: Option<u32>,
+    hours_days: Option<u32>,
+    statistics_days: Option<u32>,
 }
 
 /// The store at `given`, else in the state directory.
@@ -24,7 +34,12 @@ pub(super) fn read(given: Option<&String>) -> Result<store::Config, Error> {
         ),
     };
     let parsed = url.parse();
-    let refused = |error: store::Error| Error::value("store.url", &url, &error.to_string());
+    // Addresses of databases carry passwords.
+    let shown = match url.split_once("://") {
+        Some((scheme, _)) if scheme != "sqlite" => format!("{scheme}://…"),
+        _ => url.clone(),
+    };
+    let refused = |error: store::Error| Error::value("store.url", &shown, &error.to_string());
     Ok(store::Config {
         url: parsed.map_err(refused)?,
     })
@@ -54,4 +69,38 @@ pub(super) fn max_queries(given: Option<u64>) -> Result<u64, Error> {
         "queries of a server",
     )?;
     Ok(given.unwrap_or(MAX_QUERIES))
+}
+
+/// A century: for ever.
+const DAYS_MAX: u32 = 36_500;
+
+/// How long rows are kept.
+pub(super) fn retention(raw: &RawRetention) -> Result<Retention, Error> {
+    let defaults = Retention::default();
+    let days = |setting, given: Option<u32>, default| {
+        let given = within(setting, given, 1..=DAYS_MAX, "days")?;
+        Ok::<u32, Error>(given.unwrap_or(default))
+    };
+    Ok(Retention {
+        executions_days: days(
+            "store.retention.executions_days",
+            raw.executions_days,
+            defaults.executions_days,
+        )?,
+        plans_days: days(
+            "store.retention.plans_days",
+            raw.plans_days,
+            defaults.plans_days,
+        )?,
+        hours_days: days(
+            "store.retention.hours_days",
+            raw.hours_days,
+            defaults.hours_days,
+        )?,
+        statistics_days: days(
+            "store.retention.statistics_days",
+            raw.statistics_days,
+            defaults.statistics_days,
+        )?,
+    })
 }

@@ -11,9 +11,10 @@ mod follow;
 mod followed;
 pub mod ingest;
 mod layout;
-mod roll_up;
+mod retention;
 mod systemd;
 mod trouble;
+mod verify;
 
 use std::{
     net::SocketAddr,
@@ -29,6 +30,7 @@ pub use self::{
     follow::{CaughtUp, Follow},
     ingest::{ServerConfig, ServerIngest},
     layout::LogLayout,
+    verify::{VerifiedCounts, VerifiedGeneration, VerifiedServer, verify},
 };
 use crate::{
     advice, api,
@@ -49,6 +51,7 @@ const NEXT_ATTEMPT: Duration = Duration::from_secs(60);
 pub struct Config {
     pub servers: Vec<ServerConfig>,
     pub store: store::Config,
+    pub retention: store::Retention,
     pub ingest: ingest::Config,
     pub advice: advice::Config,
     pub api: api::Config,
@@ -70,6 +73,11 @@ pub enum Error {
     Api(#[from] api::Error),
     #[error(transparent)]
     Advice(#[from] advice::Error),
+    #[error("{}: no place for reading the logs a second time: {source}", path.display())]
+    Scratch {
+        path: std::path::PathBuf,
+        source: std::io::Error,
+    },
     #[error(
         "the worker {worker} has panicked; nothing is lost: start plantail again and it goes on from its last commit"
     )]
@@ -86,7 +94,9 @@ impl Error {
                 !matches!(error, tail::Error::NotHandedOut { .. })
             }
             Self::Api(error) => matches!(error, api::Error::NotLoopback { .. }),
-            Self::Store(_) | Self::Ingest(_) | Self::Panicked { .. } => false,
+            Self::Store(_) | Self::Ingest(_) | Self::Scratch { .. } | Self::Panicked { .. } => {
+                false
+            }
         }
     }
 }
@@ -98,6 +108,7 @@ pub struct Daemon {
     listener: Option<TcpListener>,
     api: api::Config,
     advisor: Option<Advisor>,
+    retention: store::Retention,
 }
 
 /// Opens the store, the logs and the port. `serve` false leaves the API out.
@@ -122,6 +133,7 @@ pub async fn build(config: Config, serve: bool) -> Result<Daemon, Error> {
             listener,
             api: config.api,
             advisor,
+            retention: config.retention,
         })
     });
     opened.await.expect("opening doesn't panic")
@@ -214,7 +226,7 @@ impl Daemon {
         if let Some(advisor) = self.advisor {
             workers.spawn(advisor.run(shutdown.clone()));
         }
-        workers.spawn(roll_up::run(self.store, shutdown.clone()));
+        workers.spawn(retention::run(self.store, self.retention, shutdown.clone()));
         workers.spawn(systemd::keep_alive(heartbeat, shutdown.clone()));
         systemd::ready();
 

@@ -2,12 +2,23 @@
 //!
 //! A connection comes in, and a store with the newest schema is what it has afterwards; on an error the store is as it was.
 
-use diesel::{SqliteConnection, migration::MigrationSource, sqlite::Sqlite};
+use diesel::{
+    SqliteConnection,
+    migration::MigrationSource,
+    prelude::*,
+    sql_types::{Nullable, Text},
+    sqlite::Sqlite,
+};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::{
-    Error,
-    backend::{Connection, postgres},
+    Config, Error, StoreUrl,
+    backend::{
+        Connection, Dialect,
+        postgres::{self, Access},
+        sqlite::Database,
+    },
+    sql::Sql,
 };
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -25,6 +36,66 @@ pub(super) fn run(store: &str, connection: &mut Connection) -> Result<(), Error>
             Ok(())
         }
     }
+}
+
+/// The schema that a store has, and the newest that this plantail knows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SchemaVersions {
+    /// `None` for a store that has none yet, or isn't there.
+    pub stored: Option<String>,
+    pub known: String,
+}
+
+#[derive(QueryableByName)]
+struct Version {
+    #[diesel(sql_type = Nullable<Text>)]
+    version: Option<String>,
+}
+
+/// Which schema the store has. Changes nothing and creates nothing.
+pub fn schema_versions(config: &Config) -> Result<SchemaVersions, Error> {
+    let mut connection = match &config.url {
+        StoreUrl::Sqlite(path) => match Database::existing(path) {
+            Ok(database) => Some(Connection::Sqlite(database.look()?)),
+            Err(Error::Missing { .. }) => None,
+            Err(error) => return Err(error),
+        },
+        StoreUrl::Postgres(url) => {
+            Some(Connection::Postgres(postgres::connect(url, Access::Read)?))
+        }
+    };
+    let stored = match &mut connection {
+        Some(connection) => stored_version(connection)?,
+        None => None,
+    };
+    let known = known_version(&config.url.to_string())?;
+    Ok(SchemaVersions { stored, known })
+}
+
+fn stored_version(connection: &mut Connection) -> Result<Option<String>, Error> {
+    let table = match connection.dialect() {
+        Dialect::Sqlite => "SELECT name AS version FROM sqlite_schema WHERE name = ?",
+        Dialect::Postgres => "SELECT CAST(to_regclass(?) AS text) AS version",
+    };
+    let table: Option<Version> =
+        Sql::new(table, ["__diesel_schema_migrations".into()]).first(connection)?;
+    if table.and_then(|table| table.version).is_none() {
+        return Ok(None);
+    }
+    let newest = "SELECT max(version) AS version FROM __diesel_schema_migrations";
+    let newest: Option<Version> = Sql::new(newest, []).first(connection)?;
+    Ok(newest.and_then(|newest| newest.version))
+}
+
+/// The newest version that is compiled in. It is the same for both databases.
+fn known_version(store: &str) -> Result<String, Error> {
+    let known =
+        MigrationSource::<Sqlite>::migrations(&MIGRATIONS).map_err(|source| Error::Setup {
+            store: store.to_owned(),
+            source,
+        })?;
+    let newest = known.iter().map(|m| m.name().version().to_string()).max();
+    Ok(newest.expect("there is a first migration"))
 }
 
 fn run_sqlite(store: &str, connection: &mut SqliteConnection) -> Result<(), Error> {
@@ -104,6 +175,31 @@ mod tests {
     }
 
     #[test]
+    fn versions_are_told_without_a_change() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plantail.db");
+        let config = Config {
+            url: StoreUrl::sqlite(&path),
+        };
+        let known = known_version("it").unwrap();
+        let check = |stored: Option<&str>| {
+            let before = std::fs::read(&path).ok();
+            let expected = SchemaVersions {
+                stored: stored.map(str::to_owned),
+                known: known.clone(),
+            };
+            assert_eq!(schema_versions(&config).unwrap(), expected);
+            assert_eq!(std::fs::read(&path).ok(), before);
+        };
+        check(None);
+        let mut connection = SqliteConnection::establish(path.to_str().unwrap()).unwrap();
+        connection.run_next_migration(MIGRATIONS).unwrap();
+        check(Some("20261120090000"));
+        run_sqlite("it", &mut connection).unwrap();
+        check(Some(&known));
+    }
+
+    #[test]
     fn every_migration_goes_down_and_up_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plantail.db");
@@ -145,7 +241,7 @@ mod tests {
             #[diesel(sql_type = diesel::sql_types::BigInt)]
             count: i64,
         }
-        let found: Row = diesel::RunQueryDsl::get_result(found, &mut connection).unwrap();
+        let found: Row = RunQueryDsl::get_result(found, &mut connection).unwrap();
         assert_eq!(found.count, 2);
     }
 }

@@ -9,10 +9,12 @@ mod activity;
 mod advice_job;
 mod analysis;
 mod backend;
+mod backup;
 mod breach;
 mod checkpoint;
 mod claim;
 mod column;
+mod comparison;
 mod connection;
 #[cfg(test)]
 mod distribution_rules;
@@ -28,10 +30,13 @@ mod migrations;
 mod nested;
 mod passing;
 mod plan;
+#[cfg(test)]
+mod power_cut_tests;
 mod query;
 mod query_cap;
 mod query_user;
 mod recommendation;
+mod retention;
 mod rollup;
 mod schema;
 mod server;
@@ -53,15 +58,19 @@ pub use backend::postgres::{
     migrations::MigrationError,
     partition::{PartitionError, Span},
 };
+pub use backup::{Backup, backup};
 pub use claim::{ClaimNumber, IngestClaim};
+pub use comparison::ExecutionMark;
 pub use connection::{READERS, StoreUrl};
 pub use execution::{ExecutionKey, ExecutionPage};
 pub use history::{Bucket, Percentiles, Period};
 pub use ingest::{Batch, Ingested};
+pub use migrations::{SchemaVersions, schema_versions};
 pub use plan::StoredPlan;
 pub use query::{QueryKey, QueryOrder, QueryPage, QueryRow};
 pub use query_user::QueryUser;
 pub use recommendation::RecommendationPage;
+pub use retention::{Past, Pruned, Retention, TableSize};
 pub use rollup::Rolled;
 pub use server::{ServerRow, ServerState};
 
@@ -135,6 +144,16 @@ pub enum Error {
     NoPath,
     #[error("there is no store {}: fill it with plantail watch or import, or name another with --store", path.display())]
     Missing { path: PathBuf },
+    #[error("{} is there already: name a file that isn't, plantail overwrites none", path.display())]
+    BackupExists { path: PathBuf },
+    #[error(
+        "the store {store} is a PostgreSQL database: back it up with pg_dump, restore it with pg_restore"
+    )]
+    NotInAFile { store: String },
+    #[error(
+        "the copy is damaged, and so is the store ({found}): no backup was written; restore an older one"
+    )]
+    BackupDamaged { found: String },
     #[error("cannot create the store {}: {source}", path.display())]
     Create {
         path: PathBuf,

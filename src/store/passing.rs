@@ -51,7 +51,10 @@ impl Error {
             | Self::PlanWithoutExecution { .. }
             | Self::JobLost { .. }
             | Self::Value { .. }
-            | Self::Document(_) => false,
+            | Self::Document(_)
+            | Self::BackupExists { .. }
+            | Self::NotInAFile { .. }
+            | Self::BackupDamaged { .. } => false,
         }
     }
 

@@ -7,7 +7,7 @@ use std::io;
 
 use xxhash_rust::xxh3::xxh3_128;
 
-use crate::model::position::{Anchor, Generation, Head};
+use crate::model::position::{Anchor, Generation, GenerationState, Head};
 
 /// How many bytes a head or anchor covers at most.
 pub(super) const WINDOW_BYTES: usize = 4096;
@@ -131,6 +131,17 @@ pub(super) fn advanced(row: &Generation, anchor: Anchor) -> Generation {
         offset_bytes: anchor.offset_bytes,
         anchor,
         ladder: climbed(&row.ladder, anchor),
+        ..row.clone()
+    }
+}
+
+/// The generation as if nothing of it had been read: known by its head alone.
+pub fn unread(row: &Generation) -> Generation {
+    Generation {
+        offset_bytes: 0,
+        anchor: anchor_of(&[], 0),
+        ladder: Vec::new(),
+        state: GenerationState::Active,
         ..row.clone()
     }
 }

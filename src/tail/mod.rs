@@ -30,6 +30,7 @@ use std::time::Duration;
 use crate::model::position::{Gap, Generation, GenerationId, LogFormat};
 
 pub use compressed::{MAGIC_BYTES, codec_of};
+pub use generation::unread;
 pub use rotation::ingested_format;
 pub use server_tail::ServerTail;
 pub use watcher::{Doorbell, Rang, Ring};

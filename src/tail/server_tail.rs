@@ -170,6 +170,12 @@ impl ServerTail {
         scan
     }
 
+    /// The generations whose files the last look at the directories has found.
+    pub fn found(&self) -> Vec<Generation> {
+        let found = self.tracked.iter().filter(|t| t.named);
+        found.map(|t| t.row.clone()).collect()
+    }
+
     /// The directories to watch, as of the last scan.
     pub fn directories(&self) -> Vec<PathBuf> {
         self.directories.keys().cloned().collect()

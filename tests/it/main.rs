@@ -25,7 +25,9 @@ mod grouping;
 mod executions;
 // The fault matrix: crashes, rotations, broken files and stores; each record once.
 mod faults;
+// Retention, backup and restore, migrations, verification.
 mod hostile;
+mod operating;
 // kill -9 at any moment: nothing lost, nothing twice.
 mod kill;
 // Logs in other languages and encodings.

@@ -4,6 +4,7 @@
 //! state of the pairing among it; if that fails nothing has happened, and the same bytes are read again. `chunk` takes the stretches,
 //! `last_record` those records that nothing has followed yet, `commit` stores.
 
+mod bounds;
 mod chunk;
 mod commit;
 mod last_record;
@@ -18,7 +19,7 @@ use std::{
 
 use jiff::Timestamp;
 
-use self::{last_record::Pending, prefix::Unread};
+use self::{bounds::Bounds, last_record::Pending, prefix::Unread};
 pub(super) use self::{opened::Opened, told::Told};
 use super::{
     batch::Extent,
@@ -128,6 +129,8 @@ pub struct ServerIngest {
     commits: u64,
     /// While watched formats are read to where they are, because a better one speaks again: from when on, where that can be told.
     speaks_again: Option<Option<Timestamp>>,
+    /// How far to read, where that isn't to the end.
+    bounds: Bounds,
 }
 
 /// A server's log files, of which nothing is known yet.
@@ -188,6 +191,7 @@ impl ServerIngest {
             unread: None,
             unread_is_known: false,
             last: None,
+            bounds: Bounds::default(),
             commits: 0,
             speaks_again: None,
         }
@@ -234,7 +238,7 @@ impl ServerIngest {
     pub fn turn(&mut self, now: Timestamp) -> Result<Turn, Error> {
         self.note()?;
         self.follow_watched(now)?;
-        let Some(chunk) = self.tail.next_chunk() else {
+        let Some(chunk) = self.next_chunk()? else {
             self.preview(now)?;
             return match &self.unexplained {
                 Some(unexplained) => Err(layout::Error::from(unexplained.clone()).into()),

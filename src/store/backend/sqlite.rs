@@ -13,11 +13,15 @@ use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
 
 use crate::{model::position::ServerId, store::Error};
 
-/// For every connection. The first statement makes the others wait for a lock instead of failing.
-const SHARED: &str = "PRAGMA busy_timeout = 5000; PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;";
+/// For every connection: waits for a lock instead of failing.
+const BUSY: &str = "PRAGMA busy_timeout = 5000;";
+const SHARED: &str =
+    "PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;";
 /// 64 MB of pages keep the inner nodes of the indexes in memory; a late checkpoint writes a page once for many batches.
 const WRITER: &str = "PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;";
 const READER: &str = "PRAGMA cache_size = -8192; PRAGMA query_only = ON;";
+const LOOK: &str = "PRAGMA query_only = ON;";
+const COPIER: &str = "PRAGMA cache_size = -8192; PRAGMA synchronous = FULL;";
 
 /// A database file that is there.
 pub(in crate::store) struct Database {
@@ -64,13 +68,43 @@ impl Database {
         Ok(database)
     }
 
+    /// A database file that is not created if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`].
+    pub(in crate::store) fn existing(path: &Path) -> Result<Self, Error> {
+        let create = |source| Error::Create {
+            path: path.to_owned(),
+            source,
+        };
+        match path.try_exists().map_err(create)? {
+            true => Ok(Self {
+                path: std::path::absolute(path).map_err(create)?,
+            }),
+            false => Err(Error::Missing {
+                path: path.to_owned(),
+            }),
+        }
+    }
+
+    /// A connection that leaves the file as it is, its journal mode too.
+    pub(in crate::store) fn look(&self) -> Result<SqliteConnection, Error> {
+        self.connect(LOOK)
+    }
+
+    /// A connection for a copy of the file. It writes nothing to it, but SQLite takes the copy for a write.
+    pub(in crate::store) fn copier(&self) -> Result<SqliteConnection, Error> {
+        self.connect(COPIER)
+    }
+
     /// The connection that writes.
     pub(in crate::store) fn writer(&self) -> Result<SqliteConnection, Error> {
-        self.connect(WRITER)
+        self.connect(&format!("{SHARED} {WRITER}"))
     }
 
     pub(in crate::store) fn reader(&self) -> Result<SqliteConnection, Error> {
-        self.connect(READER)
+        self.connect(&format!("{SHARED} {READER}"))
     }
 
     fn connect(&self, settings: &str) -> Result<SqliteConnection, Error> {
@@ -84,7 +118,7 @@ impl Database {
             source,
         })?;
         connection
-            .batch_execute(SHARED)
+            .batch_execute(BUSY)
             .and_then(|()| connection.batch_execute(settings))
             .map_err(|source| Error::Setup {
                 store: path.display().to_string(),
