@@ -31,7 +31,7 @@ pub mod plan;
 // Log records to executions: parse, bind, execute, fetch, plan, nesting, failure, incidents.
 pub mod execution;
 
-// Rows and positions, committed together. The only place that knows diesel.
+// Rows and positions, committed together, in SQLite or PostgreSQL. The only place that knows diesel.
 pub mod store;
 
 // Rules over plans, and the policy that opens breaches.

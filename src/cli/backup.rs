@@ -1,4 +1,4 @@
-//! `plantail backup`: a copy of the store in one file, while the daemon runs.
+//! `plantail backup`: a copy of a SQLite store in one file, while the daemon runs.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Error, output};
 use crate::{config::Settings, store};
 
-/// Copy the store into a file while watch runs
+/// Copy a SQLite store into a file while watch runs
 #[derive(Debug, Args)]
 pub(super) struct Backup {
     /// The file to write; must not be there

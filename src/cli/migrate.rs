@@ -10,7 +10,7 @@ use crate::{
     store::{self, Store},
 };
 
-/// Bring the store's schema up to date, as every command that opens the store does
+/// Bring the store's schema up to date, as every command that opens the store does if it may
 #[derive(Debug, Args)]
 pub(super) struct Migrate {
     /// Change nothing, say whether the schema is up to date (exit code 1 if not)

@@ -44,7 +44,8 @@ struct Global {
     /// Configuration file (TOML)
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where the history is kept: sqlite://PATH [default: in the state directory of the service or of the user]
+    /// Where the history is kept: sqlite://PATH or postgres://USER@HOST/DATABASE (passwords: PGPASSWORD or a password file) [default: a file in the
+    /// state directory of the service or of the user]
     #[arg(long, global = true, value_name = "URL")]
     store: Option<String>,
     /// How plantail's own log on stderr is written

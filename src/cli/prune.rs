@@ -9,7 +9,7 @@ use super::{Error, output};
 use crate::{
     config::Settings,
     model::visible::visible,
-    store::{self, Past, Pruned, Store},
+    store::{self, Past, Store},
 };
 
 /// Delete what is older than store.retention says, as watch does every hour
@@ -35,15 +35,17 @@ pub(super) fn run(prune: &Prune, settings: &Settings) -> Result<(), Error> {
         output::line("Would be deleted (server, table, rows, size on disk, from, to in UTC):")?;
         return said(&past, &bytes, |past| past.rows);
     }
-    let mut deleted: BTreeMap<_, u64> = BTreeMap::new();
-    store.prune(retention, ROWS, |pruned: &Pruned| {
-        *deleted.entry((pruned.server, pruned.table)).or_default() += pruned.rows;
-        ControlFlow::Continue(())
-    })?;
+    store.prune(retention, ROWS, |_| ControlFlow::Continue(()))?;
+    // A partition that is dropped doesn't count its rows: what is left tells what went.
+    let left: BTreeMap<_, u64> = store
+        .past_retention(retention)?
+        .into_iter()
+        .map(|past| ((past.server.id, past.table), past.rows))
+        .collect();
     output::line("Deleted (server, table, rows, size on disk, from, to in UTC):")?;
     said(&past, &bytes, |past| {
-        let rows = deleted.get(&(past.server.id, past.table));
-        rows.copied().unwrap_or_default()
+        let left = left.get(&(past.server.id, past.table));
+        past.rows.saturating_sub(left.copied().unwrap_or_default())
     })?;
     Ok(output::line(
         "Their room in the store is used again; plantail backup writes a copy without it.",

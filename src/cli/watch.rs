@@ -11,12 +11,12 @@ use crate::{
     store::Store,
 };
 
-/// Tail logs into the store, analyse, serve GraphQL, until Ctrl-C
+/// Tail logs into the store, analyse, serve GraphQL, until Ctrl-C or SIGTERM
 #[derive(Debug, Args)]
 pub(super) struct Watch {
     #[command(flatten)]
     pub(super) logs: Logs,
-    /// Don't serve the API
+    /// Don't serve the API: an agent for a store that plantail serve reads elsewhere
     #[arg(long)]
     no_api: bool,
     /// Address that the API listens on [default: 127.0.0.1:8088]

@@ -18,6 +18,7 @@ use std::{
 
 use figment::{
     Figment,
+    error::{Actual, Kind},
     providers::{Env, Format, Toml},
 };
 use serde::Deserialize;
@@ -48,12 +49,34 @@ pub enum Error {
     NoStateDirectory,
 }
 
-/// figment's message without its profiles, which plantail has no use for.
+/// figment's message without its profiles, which plantail has no use for, and without what was given: a password or key that stands in the wrong
+/// place would be shown, and so would the line of a file that is no TOML.
 fn in_its_own_words(error: &figment::Error) -> String {
+    let mut error = error.clone();
+    error.kind = match error.kind {
+        Kind::InvalidType(Actual::Str(_), expected) => Kind::InvalidType(text(), expected),
+        Kind::InvalidValue(Actual::Str(_), expected) => Kind::InvalidValue(text(), expected),
+        Kind::Message(message) => Kind::Message(without_source(&message)),
+        kind => kind,
+    };
     error
         .to_string()
         .replace("\"default.", "\"")
         .replace("TOML source string", "the configuration file")
+}
+
+fn text() -> Actual {
+    Actual::Other("text".to_owned())
+}
+
+/// A message of the TOML parser in one line, without the line that it quotes between `|` and the mark under it.
+fn without_source(message: &str) -> String {
+    let is_quoted = |line: &&str| {
+        line.trim_start_matches(|c: char| c == ' ' || c.is_ascii_digit())
+            .starts_with('|')
+    };
+    let told: Vec<&str> = message.lines().filter(|line| !is_quoted(line)).collect();
+    told.join(", ")
 }
 
 /// What the command line says; it outranks file and environment.
@@ -188,5 +211,52 @@ impl Error {
             value: value.to_owned(),
             remedy: remedy.to_owned(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+
+    fn check(toml: &str, expected: &str) {
+        let refused = Figment::from(Toml::string(toml)).extract::<RawConfig>();
+        let error = Error::Key(Box::new(refused.err().unwrap()));
+        assert_eq!(error.to_string(), format!("configuration: {expected}"));
+    }
+
+    #[test]
+    fn what_was_given_is_in_no_message() {
+        check(
+            "[store]\nurl = postgres://me:secret@db/x\n",
+            "TOML parse error at line 2, column 7, invalid string, expected `\"`, `'` in the configuration file",
+        );
+        check(
+            "[store]\nurl = \"a\"\nurl = \"postgres://me:secret@db/x\"\n",
+            "TOML parse error at line 3, column 1, duplicate key `url` in table `store` in the configuration file",
+        );
+        check(
+            "store = \"postgres://me:secret@db/x\"\n",
+            "invalid type: found text, expected struct RawStore for key \"store\" in the configuration file",
+        );
+        check(
+            "[advice]\nsend_temperature = \"secret\"\n",
+            "invalid type: found text, expected a boolean for key \"advice.send_temperature\" in the configuration file",
+        );
+    }
+
+    #[test]
+    fn of_a_store_url_only_a_path_is_shown() {
+        let check = |url: &str, expected: &str| {
+            let refused = store::read(Some(&url.to_owned())).unwrap_err().to_string();
+            let (shown, _) = refused.split_once(": ").unwrap();
+            assert_eq!(shown, format!("store.url = {expected:?}"));
+        };
+        check("plantail.db", "plantail.db");
+        check("sqlite://", "sqlite://");
+        check("postgres://me:secret@", "postgres://…");
+        check("me:secret@db/x", "…");
+        check("host=db password=secret", "…");
     }
 }

@@ -34,10 +34,12 @@ pub(super) fn read(given: Option<&String>) -> Result<store::Config, Error> {
         ),
     };
     let parsed = url.parse();
-    // Addresses of databases carry passwords.
+    // Addresses of databases carry passwords, in whatever form they were meant.
     let shown = match url.split_once("://") {
-        Some((scheme, _)) if scheme != "sqlite" => format!("{scheme}://…"),
-        _ => url.clone(),
+        Some(("sqlite", _)) => url.clone(),
+        Some((scheme, _)) => format!("{scheme}://…"),
+        None if url.contains(['@', '=', ':']) => "…".to_owned(),
+        None => url.clone(),
     };
     let refused = |error: store::Error| Error::value("store.url", &shown, &error.to_string());
     Ok(store::Config {

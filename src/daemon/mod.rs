@@ -233,7 +233,7 @@ impl Daemon {
         let early = tokio::select! {
             () = shutdown.cancelled() => None,
             result = &mut follow_ended => Some(ended_with(result)),
-            () = panic_of(&mut workers) => Some(Err(Error::Panicked { worker: "api or advice" })),
+            () = panic_of(&mut workers) => Some(Err(Error::Panicked { worker: "api, advice, retention or watchdog" })),
         };
         systemd::stopping();
         shutdown.cancel();

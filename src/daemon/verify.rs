@@ -9,7 +9,7 @@ use std::{
     fs::{self, DirBuilder, File},
     io,
     os::unix::fs::DirBuilderExt,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 use jiff::{SignedDuration, Timestamp};
@@ -398,7 +398,8 @@ impl<'a> Walk<'a> {
 /// The folder in it that the store is in: opening a store locks its folder.
 const SECOND: &str = "second";
 
-/// A folder for the second reading, beside the store; gone when this is dropped. One that was killed is cleared by the next.
+/// A folder for the second reading, beside the store; gone when this is dropped. One that was killed is cleared by the next. Where the store is no
+/// file it is one of its own among the temporary files.
 struct Scratch {
     folder: PathBuf,
     _lock: File,
@@ -406,16 +407,22 @@ struct Scratch {
 
 impl Scratch {
     fn make(url: &StoreUrl) -> Result<Self, Error> {
-        let beside = url
-            .directory()
-            .map_or_else(std::env::temp_dir, Path::to_owned);
-        let folder = beside.join(".plantail-verify");
+        let beside = url.directory();
+        let folder = match beside {
+            Some(beside) => beside.join(".plantail-verify"),
+            // Everybody may write there: a name that nobody has made ready, and an error if somebody has.
+            None => std::env::temp_dir().join(format!(
+                ".plantail-verify-{}-{}",
+                std::process::id(),
+                Timestamp::now().as_nanosecond()
+            )),
+        };
         let failed = |source| Error::Scratch {
             path: folder.clone(),
             source,
         };
         DirBuilder::new()
-            .recursive(true)
+            .recursive(beside.is_some())
             .mode(0o700)
             .create(&folder)
             .map_err(failed)?;

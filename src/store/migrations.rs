@@ -103,21 +103,13 @@ fn run_sqlite(store: &str, connection: &mut SqliteConnection) -> Result<(), Erro
         store: store.to_owned(),
         source,
     };
-    let known = MigrationSource::<Sqlite>::migrations(&MIGRATIONS)
-        .map_err(setup)?
-        .iter()
-        .map(|migration| migration.name().version().as_owned())
-        .max();
-    let stored = connection
-        .applied_migrations()
-        .map_err(setup)?
-        .into_iter()
-        .max();
-    match (stored, known) {
-        (Some(stored), Some(known)) if stored > known => Err(Error::Newer {
+    let known_version = known_version(store)?;
+    let applied = connection.applied_migrations().map_err(setup)?;
+    match applied.iter().map(ToString::to_string).max() {
+        Some(store_version) if store_version > known_version => Err(Error::Newer {
             store: store.to_owned(),
-            store_version: stored.to_string(),
-            known_version: known.to_string(),
+            store_version,
+            known_version,
         }),
         _ => {
             connection

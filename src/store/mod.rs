@@ -1,4 +1,4 @@
-//! The store: everything that plantail keeps, in one SQLite database.
+//! The store: everything that plantail keeps, in one SQLite file or one PostgreSQL database.
 //!
 //! What one stretch of a log gave comes in as a [`Batch`] and is committed in one transaction together with the position that it brings us
 //! to; nothing else writes executions. What is shown goes out through a [`Reader`], one snapshot of the store, one SQL statement for each

@@ -458,6 +458,29 @@ mod tests {
     }
 
     #[test]
+    fn partitions_that_nobody_keeps_are_dropped_whole() {
+        let Some(fixture) = Fixture::each().nth(1) else {
+            return;
+        };
+        aged(&fixture, "shop", &[0, 5, 40, 80], &[]);
+        let partitions =
+            || fixture.count("pg_inherits WHERE inhparent = CAST('executions' AS regclass)");
+        let before = partitions();
+        prune(&fixture, &Retention::default(), 500);
+        assert_eq!(partitions(), before - 2);
+        for table in ["executions", "plans", "analyses", "findings", "incidents"] {
+            assert_eq!(fixture.count(table), 2, "{table}");
+        }
+        assert_eq!(fixture.count("queries WHERE calls = 4"), 1, "sums stay");
+
+        // What is open stays, and what is as old as it: it is deleted row by row.
+        aged(&fixture, "forum", &[0, 60, 61], &[60]);
+        prune(&fixture, &Retention::default(), 500);
+        assert_eq!(fixture.count("executions WHERE open"), 1);
+        assert_eq!(fixture.count("executions"), 4);
+    }
+
+    #[test]
     fn each_kind_has_its_span_and_each_server_its_own_end() {
         let fixture = Fixture::new();
         aged(&fixture, "shop", &[0, 5, 10, 20], &[]);
@@ -481,6 +504,8 @@ mod tests {
             ("incidents", 1),
             ("executions", 1),
             ("query_stats", 2),
+            ("query_stats_daily", 2),
+            ("query_users", 2),
         ];
         assert_eq!(past, expected);
         assert_eq!(prune(&fixture, &retention, 100), expected);

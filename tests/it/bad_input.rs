@@ -261,10 +261,11 @@ fn two_that_take_in_the_same_server() {
     fs::write(&log, "").unwrap();
     let logs = logs.to_str().unwrap();
     let watch = home.watch(&["--server", "shop", logs]);
-    for command in [&["watch", "--no-api"][..], &["import"]] {
-        let args = [command, &["--server", "shop", logs]].concat();
-        refused(&home, &args, 1, &["shop", "another plantail"]);
-    }
+    let import = ["import", "--server", "shop", logs];
+    refused(&home, &import, 1, &["shop", "another plantail"]);
+    // A second daemon waits instead, and says so.
+    let waiting = home.watch(&["--server", "shop", logs]);
+    assert_eq!(waiting.terminate().0, Some(0));
     home.import(&["--server", "forum", logs]);
     watch.kill();
     home.import(&["--server", "shop", logs]);

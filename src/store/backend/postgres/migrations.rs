@@ -100,13 +100,17 @@ pub enum MigrationError {
 const LOCK: &str = "SELECT pg_advisory_xact_lock(8101821113047050604)";
 
 /// Brings the schema up to date; gives the names of the migrations that this took. Of two processes that start at once the second finds
-/// it done. Changes nothing, and needs no rights but to read, where the schema is up to date.
+/// it done. Changes nothing, and needs no rights but to read, where the schema is up to date; who may make no tables is told who has to.
 pub(in crate::store) fn run(
     connection: &mut PgConnection,
 ) -> Result<Vec<&'static str>, MigrationError> {
     match check_version(connection) {
         Ok(()) => return Ok(Vec::new()),
-        Err(MigrationError::Older { .. }) => {}
+        Err(older @ MigrationError::Older { .. }) => {
+            if !may_make_tables(connection).map_err(MigrationError::Read)? {
+                return Err(older);
+            }
+        }
         Err(error) => return Err(error),
     }
     connection.transaction(|connection| {
@@ -150,6 +154,14 @@ pub(in crate::store) fn check_version(connection: &mut PgConnection) -> Result<(
         });
     }
     Ok(())
+}
+
+/// True also where no schema is there to make them in: what says so is the attempt.
+fn may_make_tables(connection: &mut PgConnection) -> QueryResult<bool> {
+    diesel::select(sql::<Bool>(
+        "has_schema_privilege(current_schema()::text, 'CREATE') IS NOT FALSE",
+    ))
+    .get_result(connection)
 }
 
 fn prepare(connection: &mut PgConnection) -> QueryResult<()> {

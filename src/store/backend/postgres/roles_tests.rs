@@ -51,6 +51,11 @@ fn the_writer_writes_as_the_owner_and_the_reader_only_reads() {
             ..
         })
     ));
+    // Whoever opens a store does so to write, until it is found to be up to date.
+    assert!(matches!(
+        migrations::run(&mut open("plantail_reader", Access::Write)),
+        Err(MigrationError::Older { .. })
+    ));
     let mut writer = open("plantail_writer", Access::Write);
     migrations::run(&mut writer).unwrap();
     let now = Timestamp::now();
