@@ -40,9 +40,11 @@ impl Shown {
         }
     }
 
-    /// Whether a statement that takes this long has its duration logged, unless durations are sampled.
+    /// Whether a statement that takes this long has its duration logged, unless durations are sampled. log_min_duration_statement is a whole number
+    /// of milliseconds: where one shorter than the least of them is logged, all are.
     pub(super) fn logs_durations_of(&self, duration_ms: f64) -> bool {
-        self.shortest_ms.is_some_and(|least| least <= duration_ms)
+        self.shortest_ms
+            .is_some_and(|least| least <= duration_ms || least < 1.0)
     }
 
     /// Whether the record comes from a process that works for another one's statement: a parallel worker. What fails in it the leader
@@ -98,6 +100,8 @@ mod tests {
         note(&mut shown, &record(0, "duration: 7.000 ms  statement: x"));
         assert!(shown.logs_durations_of(5.0));
         assert!(!shown.logs_durations_of(4.9));
+        note(&mut shown, &record(0, "duration: 0.999 ms  statement: x"));
+        assert!(shown.logs_durations_of(0.001));
     }
 
     #[test]

@@ -8,8 +8,8 @@
 use std::collections::BTreeSet;
 
 use super::{
-    AnalysisPage, ExecutionKey, ExecutionPage, QueryOrder, QueryPage, RecommendationPage, Store,
-    StoreUrl,
+    AnalysisPage, Bucket, ExecutionKey, ExecutionPage, QueryOrder, QueryPage, RecommendationPage,
+    Store, StoreUrl, TopOrder, TopQueries,
     backend::postgres::fixture::Database,
     fixture::{at, open, slow},
     ingest::tests::full_batch,
@@ -30,6 +30,7 @@ const OF_ALL_TIMES: &[&str] = &[
     // The few that are open, by a partial index that holds no others.
     "WHERE open",
     "AND e.open",
+    "open_activity t",
     "FROM open_activity",
     // Whether anything is left of a query that is to be removed: one probe of an index.
     "DELETE FROM queries",
@@ -132,6 +133,21 @@ fn run_everything(store: &Store) {
                 reader.incidents_of(some, 3)?;
                 reader.nested_of(some, 3)?;
                 reader.parents_of(some)?;
+            }
+            for some in [&keys[..1], &keys[..]] {
+                reader.percentiles(some, at(0), at(100_000))?;
+                reader.trend(some, at(0), at(100_000), Bucket::Hour)?;
+                reader.trend(some, at(0), at(100_000), Bucket::Day)?;
+                reader.users_of(some, 3)?;
+            }
+            for (server, days) in [(None, 1), (Some(keys[0].0), 1), (None, 9)] {
+                reader.top_queries(&TopQueries {
+                    since: at(0),
+                    until: Some(at(days * 86_400)),
+                    server,
+                    order_by: TopOrder::TotalMs,
+                    limit: 5,
+                })?;
             }
             reader.execution(executions[0])?;
             reader.execution(ExecutionKey {
