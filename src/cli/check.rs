@@ -6,7 +6,12 @@ use super::{
     Error, Logs, output,
     probe::{self, Probe},
 };
-use crate::{config::Settings, daemon, model::visible::visible, store::Store};
+use crate::{
+    config::Settings,
+    daemon,
+    model::visible::visible,
+    store::{self, MigrationError, Store},
+};
 
 /// Check configuration, store, logs and PostgreSQL's settings, and say what to change
 #[derive(Debug, Args)]
@@ -19,13 +24,23 @@ pub(super) fn run(settings: &Settings) -> Result<(), Error> {
     if settings.daemon.servers.is_empty() {
         return Err(daemon::Error::NoServers.into());
     }
-    let store = &settings.daemon.store;
-    match Store::open_existing(store) {
-        Ok(_) => output::line(&format!("store    ok: {}", store.url))?,
-        Err(crate::store::Error::Missing { .. }) => {
+    let config = &settings.daemon.store;
+    match Store::open_existing(config) {
+        Ok(_) => output::line(&format!("store    ok: {}", config.url))?,
+        Err(
+            store::Error::Missing { .. }
+            | store::Error::Migration {
+                source:
+                    MigrationError::Older {
+                        store_version: None,
+                        ..
+                    },
+                ..
+            },
+        ) => {
             output::line(&format!(
                 "store    ok: {} will be created by watch or import",
-                store.url
+                config.url
             ))?;
         }
         Err(error) => return Err(error.into()),

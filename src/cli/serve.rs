@@ -14,7 +14,10 @@ pub(super) struct Serve {
 }
 
 pub(super) async fn run(settings: Settings) -> Result<(), Error> {
-    let store = Store::open_existing(&settings.daemon.store)?;
+    let config = settings.daemon.store;
+    // A store in PostgreSQL is waited for, which a thread that runs tasks must not do.
+    let opened = tokio::task::spawn_blocking(move || Store::open_existing(&config)).await;
+    let store = opened.expect("opening doesn't panic")?;
     let listener = api::bind(&settings.daemon.api).await?;
     tracing::info!(
         "GraphQL is served at http://{}/graphql",

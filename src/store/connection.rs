@@ -100,6 +100,13 @@ pub(super) enum Place {
 }
 
 impl Place {
+    fn postgres(url: &PostgresUrl) -> Self {
+        Self::Postgres {
+            url: url.clone(),
+            partitions: Partitions::new(PARTITION_DAYS),
+        }
+    }
+
     /// Makes room for rows of those times, where the store is in pieces by time; to be called before the transaction that stores them.
     pub(super) fn make_room(
         &self,
@@ -152,18 +159,29 @@ impl Connections {
                 let mut connection =
                     Connection::Postgres(postgres::connect(server, Access::Write)?);
                 migrations::run(&server.to_string(), &mut connection)?;
-                Place::Postgres {
-                    url: server.clone(),
-                    partitions: Partitions::new(PARTITION_DAYS),
-                }
+                Place::postgres(server)
             }
         };
-        Ok(Self {
+        Ok(Self::of(place))
+    }
+
+    /// The PostgreSQL store as it is. Needs no right but to read, and refuses a schema that isn't the one that this program knows.
+    pub(super) fn open_as_it_is(server: &PostgresUrl) -> Result<Self, Error> {
+        let mut session = postgres::connect(server, Access::Read)?;
+        postgres::migrations::check_version(&mut session).map_err(|source| Error::Migration {
+            store: server.to_string(),
+            source,
+        })?;
+        Ok(Self::of(Place::postgres(server)))
+    }
+
+    fn of(place: Place) -> Self {
+        Self {
             place,
             writer: Pool::of(1),
             readers: Pool::of(READERS),
             statements_read: Arc::default(),
-        })
+        }
     }
 
     /// The connection that writes; waits while another thread has it.

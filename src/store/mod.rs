@@ -99,14 +99,19 @@ impl Store {
         })
     }
 
-    /// The same for a store that must be there already.
+    /// Opens a store that must be there already. In PostgreSQL nothing of it is changed, so that a role that may only read can do it.
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`] where it isn't; nothing is created then.
+    /// [`Error::Missing`] where it isn't; nothing is created then. [`Error::Migration`] where the schema in PostgreSQL isn't up to date.
     pub fn open_existing(config: &Config) -> Result<Self, Error> {
-        let StoreUrl::Sqlite(path) = &config.url else {
-            return Self::open(config);
+        let path = match &config.url {
+            StoreUrl::Sqlite(path) => path,
+            StoreUrl::Postgres(server) => {
+                return Ok(Self {
+                    connections: Arc::new(connection::Connections::open_as_it_is(server)?),
+                });
+            }
         };
         match path.try_exists() {
             Ok(true) => Self::open(config),

@@ -25,6 +25,8 @@ mod grouping;
 mod executions;
 // The fault matrix: crashes, rotations, broken files and stores; each record once.
 mod faults;
+// Several agents, one store in PostgreSQL, an API that may only read.
+mod fleet;
 // Retention, backup and restore, migrations, verification.
 mod hostile;
 mod operating;

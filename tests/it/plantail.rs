@@ -16,6 +16,8 @@ pub(crate) struct Home {
     dir: tempfile::TempDir,
     /// Configuration file of its commands.
     config: Option<PathBuf>,
+    /// Address of a store that isn't in it.
+    store: Option<String>,
 }
 
 impl Home {
@@ -23,6 +25,7 @@ impl Home {
         Self {
             dir: tempfile::tempdir().unwrap(),
             config: None,
+            store: None,
         }
     }
 
@@ -31,6 +34,7 @@ impl Home {
         Self {
             dir: tempfile::tempdir_in(folder).unwrap(),
             config: None,
+            store: None,
         }
     }
 
@@ -47,12 +51,20 @@ impl Home {
         self.config = Some(path);
     }
 
+    /// Its store is elsewhere.
+    pub(crate) fn set_store(&mut self, url: &str) {
+        self.store = Some(url.to_owned());
+    }
+
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
     pub(crate) fn store_url(&self) -> String {
-        format!("sqlite://{}", self.path("store.db").display())
+        match &self.store {
+            Some(url) => url.clone(),
+            None => format!("sqlite://{}", self.path("store.db").display()),
+        }
     }
 
     /// A `plantail` command that uses this home's store and nothing of the environment's configuration.

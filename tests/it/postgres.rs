@@ -146,6 +146,35 @@ impl Postgres {
         assert!(self.pg_ctl(&["-m", "fast", "-l", "/dev/null", "restart"]));
     }
 
+    /// Has it speak TLS, with a certificate for `address` by an authority made for it. The files are in `folder`: ca.crt, client.crt and client.key, and
+    /// other-ca.crt, which has signed nothing.
+    pub(crate) fn speak_tls(&self, folder: &Path, address: &str) {
+        make_certificates(folder, address);
+        // The server itself writes them, so that they are its own and nobody else's.
+        for name in ["server.crt", "server.key", "ca.crt"] {
+            let text = fs::read_to_string(folder.join(name)).unwrap();
+            self.psql(&[&format!(
+                "COPY (SELECT unnest(string_to_array('{}', E'\\n'))) TO PROGRAM 'umask 077; cat > {name}'",
+                text.trim_end()
+            )]);
+        }
+        self.psql(&[
+            "ALTER SYSTEM SET ssl_ca_file = 'ca.crt'",
+            "ALTER SYSTEM SET ssl = on",
+            "SELECT pg_reload_conf()",
+        ]);
+    }
+
+    /// Stops it as a crash does.
+    pub(crate) fn stop_at_once(&self) {
+        assert!(self.pg_ctl(&["-m", "immediate", "stop"]));
+    }
+
+    /// Starts it after a stop.
+    pub(crate) fn start_again(&self) {
+        assert!(self.pg_ctl(&["-l", "/dev/null", "start"]));
+    }
+
     fn pg_ctl(&self, args: &[&str]) -> bool {
         let data = self.data();
         let mut all = vec!["-D", data.to_str().unwrap(), "-w", "-s"];
@@ -198,4 +227,46 @@ fn bin_dir() -> Option<PathBuf> {
         .join(newest.to_string())
         .join("bin");
     bin.join("initdb").exists().then_some(bin)
+}
+
+/// An authority, the server's certificate for its address, a client's; and an authority that signed none of them.
+fn make_certificates(folder: &Path, address: &str) {
+    let openssl = |arguments: &str| {
+        let output = Command::new("openssl")
+            .args(arguments.split(' '))
+            .current_dir(folder)
+            .output()
+            .unwrap();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+    };
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
+    for authority in ["ca", "other-ca"] {
+        openssl(&format!(
+            "req -x509 {key} -keyout {authority}.key -out {authority}.crt -days 2 -subj /CN={authority}"
+        ));
+    }
+    for (name, subject, extensions) in [
+        (
+            "server",
+            "db.test",
+            format!("subjectAltName=IP:{address}\nbasicConstraints=CA:FALSE\n"),
+        ),
+        (
+            "client",
+            "certified",
+            "basicConstraints=CA:FALSE\n".to_owned(),
+        ),
+    ] {
+        fs::write(folder.join("extensions"), extensions).unwrap();
+        openssl(&format!(
+            "req {key} -keyout {name}.key -out {name}.csr -subj /CN={subject}"
+        ));
+        openssl(&format!(
+            "x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out {name}.crt -days 2 -extfile extensions"
+        ));
+    }
 }

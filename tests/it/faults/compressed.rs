@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     oracle::FORMATS,
-    run::{World, each, rounds},
+    run::{Stores, World, each, each_in, rounds},
 };
 
 /// Compresses as two members or frames.
@@ -61,7 +61,8 @@ fn compress(rotated: &Path, extension: &str) -> PathBuf {
 
 #[test]
 fn row_31_gzip_after_rotation_half_read() {
-    each(
+    each_in(
+        Stores::Both,
         "31",
         "compressed by gzip while down, half read",
         FORMATS,

@@ -16,6 +16,8 @@
 
 // Writes logs and keeps its own list.
 mod oracle;
+// A store in PostgreSQL.
+pub(crate) mod database;
 // Starts, kills and stops the daemon, compares the store with the list.
 mod run;
 
@@ -31,5 +33,7 @@ mod torn;
 mod files;
 // The store is locked, full, broken, restored, shared.
 mod store;
+// A store in PostgreSQL is away, read-only, or shared by two daemons.
+mod outage;
 // A real PostgreSQL and a real logrotate.
 mod servers;

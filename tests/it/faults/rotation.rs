@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     oracle::FORMATS,
-    run::{World, each, rounds},
+    run::{Stores, World, each, each_in, rounds},
 };
 use crate::plantail::signal;
 
@@ -17,7 +17,8 @@ fn pause(ms: u64) {
 
 #[test]
 fn row_15_rename_and_create() {
-    each(
+    each_in(
+        Stores::Both,
         "15",
         "rename and create every 50 ms during load",
         FORMATS,
@@ -171,7 +172,8 @@ fn row_21_truncate_and_regrow_while_running() {
 
 #[test]
 fn row_22_truncate_and_regrow_while_down() {
-    each(
+    each_in(
+        Stores::Both,
         "22",
         "the same while the daemon is down",
         FORMATS,

@@ -5,14 +5,21 @@ use std::{
     os::unix::process::ExitStatusExt,
     path::{Path, PathBuf},
     process::{Child, Stdio},
+    sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::oracle::{Format, Writer, Written};
-use crate::plantail::{Home, signal, wait_for};
+use super::{
+    database::{self, Database},
+    oracle::{Format, Writer, Written},
+};
+use crate::{
+    plantail::{Home, signal, wait_for},
+    postgres::Postgres,
+};
 
 /// How long a row waits for what takes a second or two on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(100);
@@ -21,14 +28,35 @@ const PATIENCE: Duration = Duration::from_secs(100);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StoreKind {
     Sqlite,
+    Postgres,
 }
 
 impl StoreKind {
-    const ALL: &[Self] = &[Self::Sqlite];
-
     fn name(self) -> &'static str {
         match self {
             Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        }
+    }
+}
+
+/// Which stores a row runs with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stores {
+    /// SQLite beside the other tests, both otherwise.
+    Either,
+    /// Both beside the other tests, too.
+    Both,
+    Only(StoreKind),
+}
+
+impl Stores {
+    fn kinds(self) -> &'static [StoreKind] {
+        match self {
+            Self::Either if form() == "quick" => &[StoreKind::Sqlite],
+            Self::Either | Self::Both => &[StoreKind::Sqlite, StoreKind::Postgres],
+            Self::Only(StoreKind::Sqlite) => &[StoreKind::Sqlite],
+            Self::Only(StoreKind::Postgres) => &[StoreKind::Postgres],
         }
     }
 }
@@ -48,25 +76,46 @@ pub(crate) fn rounds(quick: usize, many: usize) -> usize {
     if long() { many } else { quick }
 }
 
-/// Runs a row of the matrix with each format, with and without notifications and with each store; beside the other tests with one of these only,
-/// another one for each row.
+/// Runs a row of the matrix with each format, with and without notifications and with each store; beside the other tests with one format and SQLite
+/// only, another one for each row.
 pub(crate) fn each(row: &str, fault: &str, formats: &[Format], test: impl Fn(&mut World)) {
+    each_in(Stores::Either, row, fault, formats, test);
+}
+
+/// The same with these stores.
+pub(crate) fn each_in(
+    stores: Stores,
+    row: &str,
+    fault: &str,
+    formats: &[Format],
+    test: impl Fn(&mut World),
+) {
     let mut combinations = Vec::new();
-    for format in formats {
+    for (number, format) in formats.iter().enumerate() {
         for notify in [true, false] {
-            for store in StoreKind::ALL {
-                combinations.push((*format, notify, *store));
-            }
+            combinations.push((*format, notify, number.is_multiple_of(2) == notify));
         }
     }
     if form() == "quick" {
         let number: usize = row.bytes().map(usize::from).sum();
         combinations = vec![combinations[number % combinations.len()]];
+        combinations[0].2 = true;
     }
-    for (format, notify, store) in combinations {
-        let mut world = World::new(row, fault, format, notify, store);
-        test(&mut world);
-        world.report();
+    for store in stores.kinds() {
+        if std::env::var("FAULTS_STORE").is_ok_and(|only| only != store.name()) {
+            continue;
+        }
+        for (format, notify, is_turn) in &combinations {
+            // A store in PostgreSQL takes longer: half of them will do where each is run for the table.
+            if *store == StoreKind::Postgres && !is_turn && !long() {
+                continue;
+            }
+            let Some(mut world) = World::new(row, fault, *format, *notify, *store) else {
+                continue;
+            };
+            test(&mut world);
+            world.report();
+        }
     }
 }
 
@@ -77,6 +126,8 @@ pub(crate) struct World {
     pub(crate) home: Home,
     notify: bool,
     store: StoreKind,
+    /// Where the store is, if it isn't a file.
+    database: Option<Database>,
     logs_home: tempfile::TempDir,
     /// The folder of the log.
     pub(crate) logs: PathBuf,
@@ -101,8 +152,16 @@ pub(crate) struct World {
 }
 
 impl World {
-    fn new(row: &str, fault: &str, format: Format, notify: bool, store: StoreKind) -> Self {
-        let home = Home::new();
+    /// `None`, with a message, where PostgreSQL is needed and isn't installed.
+    fn new(row: &str, fault: &str, format: Format, notify: bool, store: StoreKind) -> Option<Self> {
+        let mut home = Home::new();
+        let database = match store {
+            StoreKind::Sqlite => None,
+            StoreKind::Postgres => Some(Database::new(database::shared()?)),
+        };
+        if let Some(database) = &database {
+            home.set_store(&database.url("postgres"));
+        }
         let mut world = Self {
             row: row.to_owned(),
             fault: fault.to_owned(),
@@ -112,6 +171,7 @@ impl World {
             home,
             notify,
             store,
+            database,
             child: None,
             environment: Vec::new(),
             wrapped_in: Vec::new(),
@@ -126,7 +186,24 @@ impl World {
         };
         let logs = world.logs_home.path().join("logs");
         world.follow(&logs);
-        world
+        Some(world)
+    }
+
+    pub(crate) fn store(&self) -> StoreKind {
+        self.store
+    }
+
+    /// The database of the store.
+    pub(crate) fn database(&self) -> &Database {
+        self.database.as_ref().expect("a store in PostgreSQL")
+    }
+
+    /// Puts the store on a server that no other row has, so that it can be stopped.
+    pub(crate) fn own_server(&mut self) {
+        let server = Postgres::start(database::SETTINGS).expect("the shared one was there");
+        let database = Database::new(Arc::new(server));
+        self.home.set_store(&database.url("postgres"));
+        self.database = Some(database);
     }
 
     /// Begins anew with the store in this folder.
@@ -209,6 +286,18 @@ impl World {
 
     /// SIGTERM; the daemon has to end in time and with 0.
     pub(crate) fn stop(&mut self) {
+        // One that was started a moment ago dies of it.
+        let status = PathBuf::from(format!("/proc/{}/status", self.process_id()));
+        self.wait_until("handler of SIGTERM", || {
+            let status = fs::read_to_string(&status).unwrap_or_default();
+            let mut caught = status
+                .lines()
+                .filter_map(|line| line.strip_prefix("SigCgt:"));
+            let caught = caught
+                .next()
+                .and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+            caught.is_none_or(|mask| mask & (1 << 14) != 0)
+        });
         signal(self.process_id(), "TERM");
         let began = Instant::now();
         let status = self.ends();
@@ -593,11 +682,11 @@ fn judge(writer: &Writer, stored: &Stored, may_be_torn: bool) -> Verdict {
 /// An execution as it is stored.
 #[derive(Debug)]
 pub(crate) struct Row {
-    number: u64,
-    process_id: i64,
-    statement: Option<String>,
-    generation: i64,
-    offset_bytes: u64,
+    pub(super) number: u64,
+    pub(super) process_id: i64,
+    pub(super) statement: Option<String>,
+    pub(super) generation: i64,
+    pub(super) offset_bytes: u64,
 }
 
 #[derive(Debug)]
@@ -605,15 +694,15 @@ pub(crate) struct Row {
 pub(crate) struct GenerationRow {
     pub(crate) id: i64,
     pub(crate) path: String,
-    head_len: u64,
-    head_hash: u128,
+    pub(super) head_len: u64,
+    pub(super) head_hash: u128,
     pub(crate) offset_bytes: u64,
     pub(crate) state: String,
 }
 
 #[derive(Debug)]
 pub(crate) struct GapRow {
-    generation: i64,
+    pub(super) generation: i64,
     pub(crate) from_bytes: u64,
     pub(crate) to_bytes: Option<u64>,
     pub(crate) reason: String,
@@ -642,6 +731,9 @@ pub(crate) fn count_rows(home: &Home) -> usize {
         let counted = "SELECT count(*) FROM executions";
         open(home)?.query_row(counted, [], |row| row.get(0)).ok()
     };
+    if home.store_url().starts_with("postgres:") {
+        return database::count_rows(&home.store_url()).unwrap_or_default();
+    }
     // A store that isn't made yet has none.
     usize::try_from(count().unwrap_or_default()).unwrap()
 }
@@ -650,6 +742,7 @@ pub(crate) fn count_rows(home: &Home) -> usize {
 pub(crate) fn rows(store: StoreKind, home: &Home) -> Stored {
     match store {
         StoreKind::Sqlite => sqlite_rows(home).unwrap_or_default(),
+        StoreKind::Postgres => database::rows(&home.store_url()).unwrap_or_default(),
     }
 }
 

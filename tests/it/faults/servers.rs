@@ -9,7 +9,7 @@ use std::{
 
 use super::{
     oracle::{FORMATS, Format, STDERR},
-    run::{Outcome, World, each, long, note, rounds},
+    run::{Outcome, StoreKind, Stores, World, each_in, long, note, rounds},
     store::Mount,
 };
 use crate::{
@@ -29,22 +29,28 @@ const QUIET: &str = "autovacuum = off\nlog_checkpoints = off\nlog_autovacuum_min
 
 /// Runs a row on a real server; its logs are in `folder` below the data directory.
 fn served(row: &str, fault: &str, settings: &str, test: impl Fn(&mut Served<'_>)) {
-    each(row, fault, STDERR, |world| {
-        let Some(server) = Postgres::start(&format!("{QUIET}{settings}")) else {
-            return world.skip();
-        };
-        world.follow(&server.log_directory());
-        world.start();
-        let mut served = Served {
-            world,
-            server,
-            statements: Vec::new(),
-            began: Instant::now(),
-        };
-        test(&mut served);
-        served.judge(row, fault);
-        served.world.skip();
-    });
+    each_in(
+        Stores::Only(StoreKind::Sqlite),
+        row,
+        fault,
+        STDERR,
+        |world| {
+            let Some(server) = Postgres::start(&format!("{QUIET}{settings}")) else {
+                return world.skip();
+            };
+            world.follow(&server.log_directory());
+            world.start();
+            let mut served = Served {
+                world,
+                server,
+                statements: Vec::new(),
+                began: Instant::now(),
+            };
+            test(&mut served);
+            served.judge(row, fault);
+            served.world.skip();
+        },
+    );
 }
 
 impl Served<'_> {
@@ -254,7 +260,8 @@ fn row_66_server_restarted() {
 /// What the server drops while its disk is full is in no file; what is in the files comes once.
 #[test]
 fn row_43_log_disk_full() {
-    each(
+    each_in(
+        Stores::Only(StoreKind::Sqlite),
         "43",
         "the real server's log volume is full for a while",
         STDERR,
@@ -393,7 +400,8 @@ fn unprivileged() -> bool {
 
 #[test]
 fn row_18_logrotate_as_debian_sets_it_up() {
-    each(
+    each_in(
+        Stores::Only(StoreKind::Sqlite),
         "18",
         "real logrotate, Debian's copytruncate, delaycompress and compress",
         FORMATS,
@@ -427,7 +435,8 @@ fn row_18_logrotate_as_debian_sets_it_up() {
 
 #[test]
 fn row_15_logrotate_create() {
-    each(
+    each_in(
+        Stores::Only(StoreKind::Sqlite),
         "15",
         "real logrotate with create and compress, the writer late",
         FORMATS,

@@ -9,7 +9,7 @@ use std::{
 use super::{
     crash::dice,
     oracle::{FORMATS, STDERR},
-    run::{World, count_rows, each, rounds},
+    run::{StoreKind, Stores, World, count_rows, each, each_in, rounds},
 };
 use crate::plantail::signal;
 
@@ -27,12 +27,12 @@ fn whole_file(world: &World) -> Vec<u8> {
     fs::read(world.home.path("store.db")).unwrap()
 }
 
-fn descriptors(world: &World) -> usize {
+pub(super) fn descriptors(world: &World) -> usize {
     let folder = format!("/proc/{}/fd", world.process_id());
     fs::read_dir(folder).unwrap().count()
 }
 
-fn resident_kb(world: &World) -> u64 {
+pub(super) fn resident_kb(world: &World) -> u64 {
     let status = fs::read_to_string(format!("/proc/{}/status", world.process_id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     let kb = line.unwrap().trim().trim_end_matches(" kB");
@@ -90,7 +90,8 @@ fn row_08_store_away_while_files_are_deleted() {
 
 #[test]
 fn row_10_store_locked() {
-    each(
+    each_in(
+        Stores::Only(StoreKind::Sqlite),
         "10",
         "another process holds the write lock",
         FORMATS,
@@ -147,7 +148,8 @@ fn row_11_disk_full() {
     if !World::is_root() {
         return;
     }
-    each(
+    each_in(
+        Stores::Only(StoreKind::Sqlite),
         "11",
         "the store's disk is full, then it is not",
         FORMATS,
@@ -208,7 +210,8 @@ fn row_12_store_fails() {
 
 #[test]
 fn row_12_store_corrupt() {
-    each(
+    each_in(
+        Stores::Only(StoreKind::Sqlite),
         "12",
         "pages of the store are overwritten; then a backup is put back",
         FORMATS,
@@ -242,7 +245,8 @@ fn row_12_store_corrupt() {
 /// The write-ahead log of a machine that lost its power ends anywhere behind what was last flushed; nothing is flushed between checkpoints.
 #[test]
 fn row_58_power_cut_of_the_store() {
-    each(
+    each_in(
+        Stores::Only(StoreKind::Sqlite),
         "58",
         "database and write-ahead log as a power cut leaves them, cut at a random byte",
         FORMATS,
@@ -281,7 +285,8 @@ fn row_58_power_cut_of_the_store() {
 
 #[test]
 fn row_59_older_backup_restored() {
-    each(
+    each_in(
+        Stores::Only(StoreKind::Sqlite),
         "59",
         "an older backup of the store is put back",
         FORMATS,
@@ -311,7 +316,8 @@ fn row_59_older_backup_restored() {
 
 #[test]
 fn row_60_position_beyond_the_end() {
-    each(
+    each_in(
+        Stores::Only(StoreKind::Sqlite),
         "60",
         "the stored position is edited to stand behind the end",
         FORMATS,
@@ -333,18 +339,24 @@ fn row_60_position_beyond_the_end() {
 
 #[test]
 fn row_60_position_deleted() {
-    each("60", "the stored position is deleted", FORMATS, |world| {
-        world.writer.write(100);
-        world.start();
-        world.settle();
-        world.stop();
-        database(world)
-            .execute_batch("DELETE FROM checkpoints")
-            .unwrap();
-        world.writer.write(100);
-        world.may_double = true;
-        world.expect_all();
-    });
+    each_in(
+        Stores::Only(StoreKind::Sqlite),
+        "60",
+        "the stored position is deleted",
+        FORMATS,
+        |world| {
+            world.writer.write(100);
+            world.start();
+            world.settle();
+            world.stop();
+            database(world)
+                .execute_batch("DELETE FROM checkpoints")
+                .unwrap();
+            world.writer.write(100);
+            world.may_double = true;
+            world.expect_all();
+        },
+    );
 }
 
 #[test]

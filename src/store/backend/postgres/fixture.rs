@@ -8,7 +8,6 @@
 use std::{
     fs,
     path::PathBuf,
-    process::Command,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU32, Ordering},
@@ -65,20 +64,10 @@ impl Server {
              auto_explain.log_min_duration = -1\nlog_line_prefix = '%d '\n"
         ))?;
         let files = tempfile::tempdir().unwrap();
-        make_certificates(files.path(), &address);
-        // The server itself writes them, so that they are its own and nobody else's.
-        for name in ["server.crt", "server.key", "ca.crt"] {
-            let text = fs::read_to_string(files.path().join(name)).unwrap();
-            harness.psql(&[&format!(
-                "COPY (SELECT unnest(string_to_array('{}', E'\\n'))) TO PROGRAM 'umask 077; cat > {name}'",
-                text.trim_end()
-            )]);
-        }
+        harness.speak_tls(files.path(), &address);
         harness.psql(&[
             "COPY (VALUES ('local all all trust'), ('hostssl all certified 127.0.0.0/8 cert'), ('host all all 127.0.0.0/8 scram-sha-256')) \
              TO PROGRAM 'cat > pg_hba.conf'",
-            "ALTER SYSTEM SET ssl_ca_file = 'ca.crt'",
-            "ALTER SYSTEM SET ssl = on",
             &format!("CREATE ROLE tcp LOGIN PASSWORD '{PASSWORD}'"),
             "CREATE ROLE certified LOGIN",
             "SELECT pg_reload_conf()",
@@ -114,48 +103,6 @@ impl Server {
     fn socket_folder(&self) -> String {
         let socket = self.harness.socket();
         socket.parent().unwrap().to_str().unwrap().to_owned()
-    }
-}
-
-/// An authority, the server's certificate for its address, a client's; and an authority that signed none of them.
-fn make_certificates(folder: &std::path::Path, address: &str) {
-    let openssl = |arguments: &str| {
-        let output = Command::new("openssl")
-            .args(arguments.split(' '))
-            .current_dir(folder)
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
-    for authority in ["ca", "other-ca"] {
-        openssl(&format!(
-            "req -x509 {key} -keyout {authority}.key -out {authority}.crt -days 2 -subj /CN={authority}"
-        ));
-    }
-    for (name, subject, extensions) in [
-        (
-            "server",
-            "db.test",
-            format!("subjectAltName=IP:{address}\nbasicConstraints=CA:FALSE\n"),
-        ),
-        (
-            "client",
-            "certified",
-            "basicConstraints=CA:FALSE\n".to_owned(),
-        ),
-    ] {
-        fs::write(folder.join("extensions"), extensions).unwrap();
-        openssl(&format!(
-            "req {key} -keyout {name}.key -out {name}.csr -subj /CN={subject}"
-        ));
-        openssl(&format!(
-            "x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -out {name}.crt -days 2 -extfile extensions"
-        ));
     }
 }
 
