@@ -2,7 +2,12 @@
 //! transaction over tokio-postgres.
 //!
 //! `cargo bench --bench ingest`, with `PLANTAIL_BENCH_POSTGRES=postgres://…` (an empty database on this machine that may be filled and emptied)
-//! for PostgreSQL too. Rows of all tables per CPU second of every process involved; medians of rounds in which both take turns.
+//! for PostgreSQL too. Rows written per CPU second of this process and of PostgreSQL's; medians of rounds in which both take turns.
+//!
+//! By hand the same values go into the same tables and indexes in as many transactions: executions, plans (compressed there too), analyses and
+//! findings once, and after each batch every row of queries, statistics, users, shapes, counts, position and server that the batch has touched.
+//! Those it takes as they were after the batch: it reads nothing, adds nothing up, merges no sketches and checks no position, which the store
+//! has to.
 
 #![expect(
     clippy::unwrap_used,
@@ -32,8 +37,23 @@ use rusqlite::types::Value;
 const ROUNDS: usize = 5;
 const BATCHES: u64 = 100;
 const EXECUTIONS: u64 = 500;
-/// Tables that executions fill; those with one row per server or generation are left out of the count.
-const TABLES: [&str; 5] = ["queries", "executions", "plans", "analyses", "findings"];
+/// Tables whose rows are written once.
+const EVENTS: [&str; 4] = ["executions", "plans", "analyses", "findings"];
+/// Tables of which every batch writes all rows, the first of each list of columns being the key.
+const STATE: [(&str, &str); 9] = [
+    ("servers", "id"),
+    ("generations", "server_id, id"),
+    ("checkpoints", "server_id, generation_id"),
+    ("ingest_counts", "server_id, counter, key"),
+    ("queries", "server_id, id"),
+    ("plan_shapes", "server_id, query_id, shape"),
+    ("query_stats", "server_id, query_id, hour"),
+    ("query_stats_daily", "server_id, query_id, day"),
+    (
+        "query_users",
+        "server_id, query_id, day, user_name, application_name",
+    ),
+];
 
 fn main() {
     for plans in [false, true] {
@@ -70,27 +90,30 @@ fn cpu_s(process: &str) -> f64 {
     ticks / 100.0
 }
 
-/// Of this process and of every process of PostgreSQL.
-fn all_cpu_s() -> f64 {
-    let mut total = cpu_s("self");
-    for entry in fs::read_dir("/proc").unwrap().flatten() {
-        let name = entry.file_name();
-        let Some(pid) = name.to_str().filter(|name| name.parse::<u32>().is_ok()) else {
-            continue;
-        };
-        let command = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-        if command.trim() == "postgres" {
-            total += cpu_s(pid);
-        }
-    }
-    total
+/// The process that started another one.
+fn parent(process: &str) -> Option<String> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let fields = stat.rsplit_once(')')?.1;
+    fields.split_whitespace().nth(1).map(str::to_owned)
+}
+
+/// Of this process, and of a postmaster with all that it has started.
+fn all_cpu_s(postmaster: Option<&str>) -> f64 {
+    let own = cpu_s("self");
+    let Some(postmaster) = postmaster else {
+        return own;
+    };
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let processes = processes.filter_map(|entry| entry.file_name().into_string().ok());
+    let children = processes.filter(|process| parent(process).as_deref() == Some(postmaster));
+    own + cpu_s(postmaster) + children.map(|process| cpu_s(&process)).sum::<f64>()
 }
 
 /// Wall and CPU seconds of `f`.
-fn timed(f: impl FnOnce()) -> (f64, f64) {
-    let (began, cpu) = (Instant::now(), all_cpu_s());
+fn timed(postmaster: Option<&str>, f: impl FnOnce()) -> (f64, f64) {
+    let (began, cpu) = (Instant::now(), all_cpu_s(postmaster));
     f();
-    (began.elapsed().as_secs_f64(), all_cpu_s() - cpu)
+    (began.elapsed().as_secs_f64(), all_cpu_s(postmaster) - cpu)
 }
 
 fn report(what: &str, rows: u64, times: &[(f64, f64)]) -> f64 {
@@ -111,85 +134,142 @@ fn sqlite(plans: bool) {
     let folder = tempfile::tempdir().unwrap();
     let by_store = folder.path().join("store.db");
     let by_hand = folder.path().join("hand.db");
-    let (mut ours, mut theirs, mut rows) = (Vec::new(), Vec::new(), 0);
-    for _ in 0..ROUNDS {
-        for path in [&by_store, &by_hand] {
-            let _ = fs::remove_file(path);
-            let _ = fs::remove_file(path.with_extension("db-wal"));
-            let _ = fs::remove_file(path.with_extension("db-shm"));
+    let fresh = |path: &Path| {
+        for extension in ["db", "db-wal", "db-shm"] {
+            let _ = fs::remove_file(path.with_extension(extension));
         }
-        let batches = batches(plans);
-        let store = Store::open(&Config {
-            url: StoreUrl::sqlite(&by_store),
-        })
-        .unwrap();
+        let url = StoreUrl::sqlite(path);
+        let store = Store::open(&Config { url }).unwrap();
         store.ensure_server(&server()).unwrap();
-        ours.push(timed(|| ingest(&store, &batches)));
-        drop(store);
-        let stored = stored(&by_store);
-        rows = stored.values().map(|rows| rows.len() as u64).sum();
-        drop(Store::open(&Config {
-            url: StoreUrl::sqlite(&by_hand),
+        store
+    };
+    let batches = batches(plans);
+    let written: Vec<Rows> = {
+        let store = fresh(&by_store);
+        let connection = rusqlite::Connection::open(&by_store).unwrap();
+        batches
+            .iter()
+            .map(|batch| {
+                ingest(&store, batch);
+                written_by(batch, &connection)
+            })
+            .collect()
+    };
+    let rows = written
+        .iter()
+        .flat_map(|tables| tables.iter().map(|(_, rows)| rows.len() as u64))
+        .sum();
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..ROUNDS {
+        let store = fresh(&by_store);
+        ours.push(timed(None, || {
+            batches.iter().for_each(|batch| ingest(&store, batch));
         }));
-        theirs.push(timed(|| loop_by_hand(&by_hand, &stored)));
+        drop(store);
+        drop(fresh(&by_hand));
+        theirs.push(timed(None, || loop_by_hand(&by_hand, &written)));
     }
     let ours = report("plantail into SQLite", rows, &ours);
     let theirs = report("rusqlite, prepared loop", rows, &theirs);
     println!("  ratio {:.2}", ours / theirs);
 }
 
-fn ingest(store: &Store, batches: &[Batch]) {
-    for batch in batches {
-        store.ingest(batch, &|_| Vec::new()).unwrap();
-    }
+fn ingest(store: &Store, batch: &Batch) {
+    store.ingest(batch, &|_| Vec::new()).unwrap();
 }
 
-type Rows = BTreeMap<&'static str, Vec<Vec<Value>>>;
+/// `SELECT` for the rows that a batch has written to each table.
+fn selects(batch: &Batch) -> Vec<(&'static str, &'static str, String)> {
+    let starts = batch.executions.iter().map(|e| e.started_at);
+    let (from, to) = (starts.clone().min().unwrap(), starts.max().unwrap());
+    let between = format!(
+        "WHERE started_at BETWEEN {} AND {}",
+        from.as_microsecond(),
+        to.as_microsecond()
+    );
+    let state = STATE.map(|(table, key)| (table, key, format!("SELECT * FROM {table}")));
+    let events = EVENTS.map(|table| (table, "", format!("SELECT * FROM {table} {between}")));
+    state.into_iter().chain(events).collect()
+}
 
-fn stored(path: &Path) -> Rows {
-    let connection = rusqlite::Connection::open(path).unwrap();
-    TABLES
-        .into_iter()
-        .map(|table| {
-            let mut select = connection
-                .prepare(&format!("SELECT * FROM {table}"))
-                .unwrap();
-            let columns = select.column_count();
-            let rows = select
-                .query_map([], |row| {
-                    (0..columns)
-                        .map(|column| row.get::<_, Value>(column))
-                        .collect()
-                })
-                .unwrap();
-            (table, rows.map(Result::unwrap).collect())
-        })
-        .collect()
+/// How a row is written by hand: an event once, any other again and again.
+fn on_conflict(key: &str, columns: &[String]) -> String {
+    if key.is_empty() {
+        return "ON CONFLICT DO NOTHING".to_owned();
+    }
+    let set: Vec<String> = columns
+        .iter()
+        .filter(|column| !key.split(", ").any(|part| part == column.as_str()))
+        .map(|column| format!("{column} = excluded.{column}"))
+        .collect();
+    format!("ON CONFLICT ({key}) DO UPDATE SET {}", set.join(", "))
+}
+
+/// The rows of a batch: each table's statement, and values.
+type Rows = Vec<(String, Vec<Vec<Value>>)>;
+
+fn written_by(batch: &Batch, connection: &rusqlite::Connection) -> Rows {
+    let rows_of = |(table, key, select): (&'static str, &str, String)| {
+        let mut select = connection.prepare(&select).unwrap();
+        let columns: Vec<String> = select
+            .column_names()
+            .iter()
+            .map(|c| c.to_string())
+            .collect();
+        let rows = select
+            .query_map([], |row| {
+                columns
+                    .iter()
+                    .map(|column| {
+                        let value = row.get::<_, Value>(column.as_str())?;
+                        Ok(match value {
+                            Value::Blob(frame) if column == "document" => {
+                                Value::Blob(zstd::decode_all(frame.as_slice()).unwrap())
+                            }
+                            value => value,
+                        })
+                    })
+                    .collect()
+            })
+            .unwrap();
+        let text = format!(
+            "INSERT INTO {table} ({}) VALUES ({}) {}",
+            columns.join(", "),
+            vec!["?"; columns.len()].join(", "),
+            on_conflict(key, &columns)
+        );
+        (text, rows.map(Result::unwrap).collect())
+    };
+    selects(batch).into_iter().map(rows_of).collect()
 }
 
 /// The rows in as many transactions as the store had batches, with the settings that it has.
-fn loop_by_hand(path: &Path, rows: &Rows) {
+fn loop_by_hand(path: &Path, batches: &[Rows]) {
     let mut connection = rusqlite::Connection::open(path).unwrap();
     connection
         .execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 4000; \
-             PRAGMA foreign_keys = OFF;",
+            "PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA cache_size = -65536; \
+             PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;",
         )
         .unwrap();
-    for number in 0..BATCHES as usize {
+    connection.set_prepared_statement_cache_capacity(64);
+    let mut compressor = zstd::bulk::Compressor::new(1).unwrap();
+    for batch in batches {
         let transaction = connection.transaction().unwrap();
-        for (table, rows) in rows {
-            let share = rows.len().div_ceil(BATCHES as usize);
-            let Some(rows) = rows.get(number * share..) else {
-                continue;
-            };
-            let Some(first) = rows.first() else { continue };
-            let values = vec!["?"; first.len()].join(", ");
-            let mut insert = transaction
-                .prepare_cached(&format!("INSERT INTO {table} VALUES ({values})"))
-                .unwrap();
-            for row in rows.iter().take(share) {
-                insert.execute(rusqlite::params_from_iter(row)).unwrap();
+        for (text, rows) in batch {
+            let mut insert = transaction.prepare_cached(text).unwrap();
+            let plans = text.starts_with("INSERT INTO plans");
+            for row in rows {
+                for (at, value) in (1..).zip(row) {
+                    match value {
+                        Value::Blob(document) if plans => {
+                            let frame = compressor.compress(document).unwrap();
+                            insert.raw_bind_parameter(at, frame).unwrap();
+                        }
+                        value => insert.raw_bind_parameter(at, value).unwrap(),
+                    }
+                }
+                insert.raw_execute().unwrap();
             }
         }
         transaction.commit().unwrap();
@@ -366,26 +446,43 @@ fn postgres(url: &str, plans: bool) {
         .unwrap();
     runtime.spawn(connection);
     let run = |sql: &str| runtime.block_on(client.batch_execute(sql)).unwrap();
-    run("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
-    let store = Store::open(&Config {
-        url: url.parse().unwrap(),
-    })
-    .unwrap();
-    let (mut ours, mut theirs, mut rows) = (Vec::new(), Vec::new(), 0);
+    run(
+        "SET jit = off; SET client_min_messages = warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public",
+    );
+    let url = url.parse().unwrap();
+    let store = Store::open(&Config { url }).unwrap();
+    let empty = || {
+        let tables = STATE.map(|(table, _)| table).join(", ");
+        run(&format!(
+            "TRUNCATE {tables}, {} CASCADE; CHECKPOINT",
+            EVENTS.join(", ")
+        ));
+        store.ensure_server(&server()).unwrap();
+    };
+    empty();
+    let batches = batches(plans);
+    let written: Vec<Vec<PgRows>> = batches
+        .iter()
+        .map(|batch| {
+            ingest(&store, batch);
+            runtime.block_on(pg_written_by(batch, &client))
+        })
+        .collect();
+    let rows = written.iter().flatten().map(|table| table.rows).sum();
+    let pid = runtime.block_on(client.query_one("SELECT pg_backend_pid()", &[]));
+    let pid: i32 = pid.unwrap().get(0);
+    let postmaster = parent(&pid.to_string());
+    let postmaster = postmaster.as_deref();
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let empty = || {
-            run(
-                "TRUNCATE servers, generations, checkpoints, ingest_counts, queries, executions, plan_shapes, plans, analyses, findings, query_stats CASCADE",
-            );
-            store.ensure_server(&server()).unwrap();
-        };
         empty();
-        let batches = batches(plans);
-        ours.push(timed(|| ingest(&store, &batches)));
-        let tables = runtime.block_on(pg_columns(&client));
-        rows = tables.values().map(|table| table.rows as u64).sum();
+        ours.push(timed(postmaster, || {
+            batches.iter().for_each(|batch| ingest(&store, batch));
+        }));
         empty();
-        theirs.push(timed(|| runtime.block_on(unnest_by_hand(&client, &tables))));
+        theirs.push(timed(postmaster, || {
+            runtime.block_on(unnest_by_hand(&client, &written))
+        }));
     }
     let ours = report("plantail into PostgreSQL", rows, &ours);
     let theirs = report("tokio-postgres, UNNEST", rows, &theirs);
@@ -399,99 +496,95 @@ enum PgColumn {
     Text(Vec<Option<String>>),
     Bytea(Vec<Option<Vec<u8>>>),
     Bool(Vec<Option<bool>>),
+    /// To be compressed.
+    Documents(Vec<Vec<u8>>),
 }
 
-struct PgTable {
-    names: Vec<String>,
+/// The rows of a batch in one table, with the statement that writes them.
+struct PgRows {
+    text: String,
     columns: Vec<PgColumn>,
-    rows: usize,
+    rows: u64,
 }
 
-async fn pg_columns(client: &tokio_postgres::Client) -> BTreeMap<&'static str, PgTable> {
-    let mut tables = BTreeMap::new();
-    for table in TABLES {
-        let select = client
-            .prepare(&format!("SELECT * FROM {table}"))
-            .await
-            .unwrap();
+async fn pg_written_by(batch: &Batch, client: &tokio_postgres::Client) -> Vec<PgRows> {
+    let mut written = Vec::new();
+    for (table, key, select) in selects(batch) {
+        let select = client.prepare(&select).await.unwrap();
         let rows = client.query(&select, &[]).await.unwrap();
-        let columns = select.columns().iter().enumerate();
-        let columns: Vec<PgColumn> = columns
-            .map(|(at, column)| match column.type_().name() {
+        if rows.is_empty() {
+            continue;
+        }
+        let (mut names, mut columns, mut arrays) = (Vec::new(), Vec::new(), Vec::new());
+        for (at, column) in select.columns().iter().enumerate() {
+            let kind = column.type_().name();
+            arrays.push(format!("${}::{kind}[]", at + 1));
+            names.push(column.name().to_owned());
+            columns.push(match kind {
                 "int8" => PgColumn::Int8(rows.iter().map(|row| row.get(at)).collect()),
                 "float8" => PgColumn::Float8(rows.iter().map(|row| row.get(at)).collect()),
+                "bytea" if column.name() == "document" => {
+                    let document =
+                        |row: &tokio_postgres::Row| zstd::decode_all(row.get::<_, &[u8]>(at));
+                    PgColumn::Documents(rows.iter().map(|row| document(row).unwrap()).collect())
+                }
                 "bytea" => PgColumn::Bytea(rows.iter().map(|row| row.get(at)).collect()),
                 "bool" => PgColumn::Bool(rows.iter().map(|row| row.get(at)).collect()),
-                _ => PgColumn::Text(rows.iter().map(|row| row.get(at)).collect()),
-            })
-            .collect();
-        let table_rows = PgTable {
-            names: select
-                .columns()
-                .iter()
-                .map(|column| column.name().to_owned())
-                .collect(),
+                "text" => PgColumn::Text(rows.iter().map(|row| row.get(at)).collect()),
+                other => panic!("a column of type {other}"),
+            });
+        }
+        let text = format!(
+            "INSERT INTO {table} ({}) SELECT * FROM unnest({}) {}",
+            names.join(", "),
+            arrays.join(", "),
+            on_conflict(key, &names)
+        );
+        written.push(PgRows {
+            text,
             columns,
-            rows: rows.len(),
-        };
-        tables.insert(table, table_rows);
+            rows: rows.len() as u64,
+        });
     }
-    tables
+    written
 }
 
-async fn unnest_by_hand(client: &tokio_postgres::Client, tables: &BTreeMap<&'static str, PgTable>) {
+async fn unnest_by_hand(client: &tokio_postgres::Client, batches: &[Vec<PgRows>]) {
     use tokio_postgres::types::ToSql;
 
-    let mut prepared = BTreeMap::new();
-    for number in 0..BATCHES as usize {
+    let mut prepared: BTreeMap<&str, tokio_postgres::Statement> = BTreeMap::new();
+    let mut compressor = zstd::bulk::Compressor::new(1).unwrap();
+    for batch in batches {
         client.batch_execute("BEGIN").await.unwrap();
-        // Parents first.
-        for table in TABLES {
-            let stored = &tables[table];
-            let share = stored.rows.div_ceil(BATCHES as usize);
-            let from = (number * share).min(stored.rows);
-            let to = (from + share).min(stored.rows);
-            if from == to {
-                continue;
+        for table in batch {
+            if !prepared.contains_key(table.text.as_str()) {
+                let statement = client.prepare(&table.text).await.unwrap();
+                prepared.insert(&table.text, statement);
             }
-            let casts: Vec<String> = stored
+            let mut frames: Vec<Vec<Vec<u8>>> = Vec::new();
+            for column in &table.columns {
+                if let PgColumn::Documents(documents) = column {
+                    let compressed = documents.iter().map(|d| compressor.compress(d).unwrap());
+                    frames.push(compressed.collect());
+                }
+            }
+            let mut frames = frames.iter();
+            let values: Vec<&(dyn ToSql + Sync)> = table
                 .columns
                 .iter()
-                .enumerate()
-                .map(|(at, column)| {
-                    let kind = match column {
-                        PgColumn::Int8(_) => "int8",
-                        PgColumn::Float8(_) => "float8",
-                        PgColumn::Text(_) => "text",
-                        PgColumn::Bytea(_) => "bytea",
-                        PgColumn::Bool(_) => "bool",
-                    };
-                    format!("${}::{kind}[]", at + 1)
-                })
-                .collect();
-            let text = format!(
-                "INSERT INTO {table} ({}) SELECT * FROM unnest({}) ON CONFLICT DO NOTHING",
-                stored.names.join(", "),
-                casts.join(", ")
-            );
-            if !prepared.contains_key(table) {
-                prepared.insert(table, client.prepare(&text).await.unwrap());
-            }
-            let values: Vec<Box<dyn ToSql + Sync>> = stored
-                .columns
-                .iter()
-                .map(|column| -> Box<dyn ToSql + Sync> {
+                .map(|column| -> &(dyn ToSql + Sync) {
                     match column {
-                        PgColumn::Int8(values) => Box::new(values[from..to].to_vec()),
-                        PgColumn::Float8(values) => Box::new(values[from..to].to_vec()),
-                        PgColumn::Text(values) => Box::new(values[from..to].to_vec()),
-                        PgColumn::Bytea(values) => Box::new(values[from..to].to_vec()),
-                        PgColumn::Bool(values) => Box::new(values[from..to].to_vec()),
+                        PgColumn::Int8(values) => values,
+                        PgColumn::Float8(values) => values,
+                        PgColumn::Text(values) => values,
+                        PgColumn::Bytea(values) => values,
+                        PgColumn::Bool(values) => values,
+                        PgColumn::Documents(_) => frames.next().unwrap(),
                     }
                 })
                 .collect();
-            let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|value| &**value).collect();
-            client.execute(&prepared[table], &values).await.unwrap();
+            let statement = &prepared[table.text.as_str()];
+            client.execute(statement, &values).await.unwrap();
         }
         client.batch_execute("COMMIT").await.unwrap();
     }

@@ -13,6 +13,7 @@ use super::{
     claim::{self, ClaimNumber},
     column::{hash, hash_bytes, known, name_of, named, text},
     schema::{checkpoints, gaps, generations},
+    sql::Sql,
 };
 use crate::failpoint;
 use crate::model::position::{
@@ -39,8 +40,8 @@ const REASONS: [(GapReason, &str); 4] = [
     (GapReason::Corrupt, "corrupt"),
 ];
 
-#[derive(Queryable, Insertable, AsChangeset)]
-#[diesel(table_name = generations, primary_key(server_id, id))]
+#[derive(Queryable, Insertable)]
+#[diesel(table_name = generations)]
 struct GenerationRow {
     server_id: i64,
     id: i64,
@@ -214,14 +215,39 @@ fn advance_or_begin(
             stored_bytes: stored.cast_unsigned(),
         });
     }
-    let generation = diesel::update(generations::table.find(key)).set(row(to));
-    each!(connection, c => generation.execute(c))?;
-    let checkpoint = diesel::update(checkpoints::table.find(key)).set((
-        checkpoints::offset_bytes.eq(to.offset_bytes.cast_signed()),
-        checkpoints::anchor_hash.eq(hash_bytes(to.anchor.hash)),
-        checkpoints::ladder.eq(ladder_bytes(&to.ladder)),
-    ));
-    each!(connection, c => checkpoint.execute(c))?;
+    let row = row(to);
+    Sql::new(
+        "UPDATE generations \
+         SET path = ?, device = ?, inode = ?, size_bytes = ?, modified_us = ?, format = ?, codec = ?, head_len_bytes = ?, head_hash = ?, \
+             state = ? \
+         WHERE server_id = ? AND id = ?",
+        [
+            row.path.into(),
+            row.device.into(),
+            row.inode.into(),
+            row.size_bytes.into(),
+            row.modified_us.into(),
+            row.format.into(),
+            row.codec.into(),
+            row.head_len_bytes.into(),
+            row.head_hash.into(),
+            row.state.into(),
+            row.server_id.into(),
+            row.id.into(),
+        ],
+    )
+    .execute(connection)?;
+    Sql::new(
+        "UPDATE checkpoints SET offset_bytes = ?, anchor_hash = ?, ladder = ? WHERE server_id = ? AND generation_id = ?",
+        [
+            to.offset_bytes.cast_signed().into(),
+            hash_bytes(to.anchor.hash).into(),
+            ladder_bytes(&to.ladder).into(),
+            to.server_id.0.into(),
+            to.id.0.into(),
+        ],
+    )
+    .execute(connection)?;
     Ok(())
 }
 

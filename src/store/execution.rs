@@ -5,16 +5,13 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use diesel::{
-    prelude::*,
-    sql_types::{BigInt, Bool},
-};
+use diesel::{prelude::*, sql_types::BigInt};
 use jiff::Timestamp;
 
 use super::{
     Error, Reader, analysis,
     backend::{Connection, each},
-    execution_row::{INTO, JoinedRow, REPLACE_OPEN, execution, row},
+    execution_row::{INTO, JoinedRow, REPLACE_OPEN, REPLACE_OPEN_RETURNING, execution, row},
     insert::Insert,
     query::{self, QueryKey},
     schema::{analyses, executions, plans},
@@ -208,8 +205,6 @@ struct Stored {
     started_at: i64,
     #[diesel(sql_type = BigInt)]
     id: i64,
-    #[diesel(sql_type = Bool)]
-    open: bool,
 }
 
 /// Stores executions of one server and gives those that have closed with this: an execution closes once, and what is sent of it afterwards
@@ -227,12 +222,27 @@ pub(super) fn store<'a>(
             *entry = execution;
         }
     }
-    let stored: Vec<Stored> =
-        Insert::new(&INTO, latest.values().copied().map(row), &REPLACE_OPEN).load(connection)?;
+    let rows = latest.values().copied().map(row);
+    let stored: Vec<&Execution> = match connection {
+        Connection::Sqlite(c) => {
+            let changed = Insert::new(&INTO, rows, &REPLACE_OPEN).changed(c)?;
+            let stored = latest.values().zip(changed);
+            stored
+                .filter_map(|(execution, changed)| changed.then_some(*execution))
+                .collect()
+        }
+        Connection::Postgres(c) => {
+            let stored: Vec<Stored> =
+                Insert::new(&INTO, rows, &REPLACE_OPEN_RETURNING).returned(c)?;
+            stored
+                .iter()
+                .filter_map(|stored| latest.get(&(stored.started_at, stored.id)).copied())
+                .collect()
+        }
+    };
     Ok(stored
-        .iter()
-        .filter(|stored| !stored.open)
-        .filter_map(|stored| latest.get(&(stored.started_at, stored.id)).copied())
+        .into_iter()
+        .filter(|execution| !execution.open)
         .collect())
 }
 

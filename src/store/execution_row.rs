@@ -72,14 +72,18 @@ const COLUMNS: [&str; 31] = [
 pub(super) static INTO: LazyLock<String> =
     LazyLock::new(|| format!("executions ({})", COLUMNS.join(", ")));
 
-/// What becomes of a row that is there: it is replaced while it is open. Gives the rows that were inserted or replaced.
+/// What becomes of a row that is there: it is replaced while it is open.
 pub(super) static REPLACE_OPEN: LazyLock<String> = LazyLock::new(|| {
     let set = COLUMNS.map(|column| format!("{column} = excluded.{column}"));
     format!(
-        "ON CONFLICT (server_id, started_at, id) DO UPDATE SET {} WHERE executions.open RETURNING started_at, id, open",
+        "ON CONFLICT (server_id, started_at, id) DO UPDATE SET {} WHERE executions.open",
         set.get(KEY_COLUMNS..).unwrap_or_default().join(", ")
     )
 });
+
+/// [`REPLACE_OPEN`], and the keys of the rows that were inserted or replaced.
+pub(super) static REPLACE_OPEN_RETURNING: LazyLock<String> =
+    LazyLock::new(|| format!("{} RETURNING started_at, id", *REPLACE_OPEN));
 
 /// The first of [`COLUMNS`] are the key, which a replaced row keeps.
 const KEY_COLUMNS: usize = 3;

@@ -1,12 +1,13 @@
 //! Many rows of one table in one go.
 //!
-//! PostgreSQL gets one statement, with an array for each column; SQLite, which is in the same process, gets the rows in statements of a few
-//! rows each, which stay prepared. The text after the rows (`ON CONFLICT …`, `RETURNING …`) is the same for both.
+//! PostgreSQL gets one statement, with an array for each column. SQLite, which is in the same process, gets one for each row, which stays
+//! prepared: for a statement of several rows, or one that returns something, it keeps a journal of its own to undo half of it. The text after the
+//! rows (`ON CONFLICT …`) is the same for both.
 
 use std::borrow::Cow;
 
 use diesel::{
-    QueryResult, QueryableByName, RunQueryDsl,
+    QueryResult, QueryableByName, RunQueryDsl, SqliteConnection,
     deserialize::FromSqlRow,
     pg::Pg,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
@@ -17,11 +18,8 @@ use diesel::{
 use super::{
     Error,
     backend::{Connection, postgres::PgConnection},
-    sql::{Sql, Value},
+    sql::Value,
 };
-
-/// Rows in one statement of SQLite. More save little, and the rest, row by row, costs more.
-const ROWS_AT_ONCE: usize = 16;
 
 /// Rows to insert. No two of them may have the same key where `then` updates rows that are there already: PostgreSQL refuses that.
 pub(super) struct Insert<'a> {
@@ -53,55 +51,40 @@ impl<'a> Insert<'a> {
         }
         match connection {
             Connection::Postgres(c) => Ok(RunQueryDsl::execute(self.unnest(), c)?),
-            Connection::Sqlite(_) => {
+            Connection::Sqlite(c) => {
                 let mut changed = 0;
-                for statement in self.statements() {
-                    changed += statement.execute(connection)?;
+                for row in self.rows() {
+                    changed += RunQueryDsl::execute(row, c)?;
                 }
                 Ok(changed)
             }
         }
     }
 
-    /// Inserts the rows and gives what `then` returns.
-    pub(super) fn load<R>(self, connection: &mut Connection) -> Result<Vec<R>, Error>
+    /// Inserts the rows and gives for each whether it was inserted or updated, in their order; only on SQLite.
+    pub(super) fn changed(&self, connection: &mut SqliteConnection) -> Result<Vec<bool>, Error> {
+        self.rows()
+            .map(|row| Ok(RunQueryDsl::execute(row, connection)? > 0))
+            .collect()
+    }
+
+    /// Inserts the rows and gives of those that were inserted or updated what `then` returns; only on PostgreSQL.
+    pub(super) fn returned<R>(self, connection: &mut PgConnection) -> Result<Vec<R>, Error>
     where
-        R: QueryableByName<Sqlite> + QueryableByName<Pg> + 'static,
-        R: FromSqlRow<Untyped, Sqlite> + FromSqlRow<Untyped, Pg>,
+        R: QueryableByName<Pg> + FromSqlRow<Untyped, Pg> + 'static,
     {
         if self.values.is_empty() {
             return Ok(Vec::new());
         }
-        match connection {
-            Connection::Postgres(c) => Ok(RunQueryDsl::load(self.unnest(), c)?),
-            Connection::Sqlite(_) => {
-                let mut returned = Vec::new();
-                for statement in self.statements() {
-                    returned.extend(statement.load(connection)?);
-                }
-                Ok(returned)
-            }
-        }
+        Ok(RunQueryDsl::load(self.unnest(), connection)?)
     }
 
-    fn statements(&self) -> impl Iterator<Item = Sql<'a>> {
-        let row = format!("({})", vec!["?"; self.width].join(", "));
-        let text = |rows: usize| {
-            let rows = vec![row.as_str(); rows].join(", ");
-            format!("INSERT INTO {} VALUES {rows} {}", self.into, self.then)
-        };
-        let (many, one) = (text(ROWS_AT_ONCE), text(1));
-        let whole = self.values.len() / (self.width * ROWS_AT_ONCE) * self.width * ROWS_AT_ONCE;
-        let (whole, rest) = self.values.split_at(whole);
-        let whole: Vec<Sql<'a>> = whole
-            .chunks(self.width * ROWS_AT_ONCE)
-            .map(|rows| Sql::new(many.clone(), rows.iter().cloned()))
-            .collect();
-        let rest: Vec<Sql<'a>> = rest
-            .chunks(self.width)
-            .map(|row| Sql::new(one.clone(), row.iter().cloned()))
-            .collect();
-        whole.into_iter().chain(rest)
+    fn rows(&self) -> impl Iterator<Item = Row<'_, 'a>> {
+        let values = self.values.chunks(self.width);
+        values.map(|values| Row {
+            insert: self,
+            values,
+        })
     }
 
     fn unnest(self) -> Unnest<'a> {
@@ -120,6 +103,39 @@ impl<'a> Insert<'a> {
         }
     }
 }
+
+/// `INSERT INTO … VALUES (…)`: one of the rows.
+struct Row<'i, 'a> {
+    insert: &'i Insert<'a>,
+    values: &'i [Value<'a>],
+}
+
+impl QueryFragment<Sqlite> for Row<'_, '_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql("INSERT INTO ");
+        out.push_sql(self.insert.into);
+        let mut before = " VALUES (";
+        for value in self.values {
+            out.push_sql(before);
+            value.push(&mut out)?;
+            before = ", ";
+        }
+        out.push_sql(") ");
+        out.push_sql(self.insert.then);
+        Ok(())
+    }
+}
+
+impl QueryId for Row<'_, '_> {
+    type QueryId = ();
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl Query for Row<'_, '_> {
+    type SqlType = Untyped;
+}
+
+impl RunQueryDsl<SqliteConnection> for Row<'_, '_> {}
 
 /// `INSERT INTO … SELECT * FROM unnest(…)`.
 struct Unnest<'a> {

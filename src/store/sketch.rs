@@ -102,7 +102,7 @@ impl Sketch {
         known(
             same_bins.map(Self),
             "query_stats.sketch",
-            &format!("{bytes:02x?}"),
+            &format_args!("{bytes:02x?}"),
         )
     }
 }

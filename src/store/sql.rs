@@ -196,27 +196,32 @@ macro_rules! scalar {
     };
 }
 
+impl Value<'_> {
+    /// Writes the value where SQLite's text has come to.
+    pub(super) fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        scalar!(out, self,
+            Value::Keys(keys) => {
+                out.push_sql("SELECT DISTINCT ");
+                for column in 0..keys.columns.len() {
+                    let comma = if column == 0 { "" } else { ", " };
+                    out.push_sql(&format!("{comma}json_extract(value, '$[{column}]')"));
+                }
+                out.push_sql(" FROM json_each(");
+                out.push_bind_param::<Text, _>(&keys.json)?;
+                out.push_sql(")");
+                Ok(())
+            },
+            Value::Servers(..) => {
+                out.push_sql("true");
+                Ok(())
+            },
+        )
+    }
+}
+
 impl QueryFragment<Sqlite> for Sql<'_> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        self.walk(out, |out, value| {
-            scalar!(out, value,
-                Value::Keys(keys) => {
-                    out.push_sql("SELECT DISTINCT ");
-                    for column in 0..keys.columns.len() {
-                        let comma = if column == 0 { "" } else { ", " };
-                        out.push_sql(&format!("{comma}json_extract(value, '$[{column}]')"));
-                    }
-                    out.push_sql(" FROM json_each(");
-                    out.push_bind_param::<Text, _>(&keys.json)?;
-                    out.push_sql(")");
-                    Ok(())
-                },
-                Value::Servers(..) => {
-                    out.push_sql("true");
-                    Ok(())
-                },
-            )
-        })
+        self.walk(out, |out, value| value.push(out))
     }
 }
 
