@@ -12,7 +12,6 @@ use std::{fs::File, hint::black_box, io::Read, path::Path};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use jiff::Timestamp;
-use mimalloc::MiMalloc;
 use plantail::{
     execution::{Events, Pairing},
     model::{
@@ -21,10 +20,6 @@ use plantail::{
     },
     record::{self, Assembled, Assembler, Format, Layout, LinePrefix},
 };
-
-/// As in the program.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 const BYTES: u64 = 16 << 20;
 /// log_line_prefix that the seed log was written with.

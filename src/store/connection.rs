@@ -29,7 +29,7 @@ use super::{
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StoreUrl {
     Sqlite(PathBuf),
-    Postgres(PostgresUrl),
+    Postgres(Box<PostgresUrl>),
 }
 
 impl StoreUrl {
@@ -68,7 +68,7 @@ impl FromStr for StoreUrl {
         match url.split_once("://") {
             Some(("sqlite", "")) | None => Err(Error::NoPath),
             Some(("sqlite", path)) => Ok(Self::Sqlite(PathBuf::from(path))),
-            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(url.parse()?)),
+            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(Box::new(url.parse()?))),
             Some((scheme, _)) => Err(Error::UnsupportedScheme {
                 scheme: scheme.to_owned(),
             }),
@@ -94,16 +94,16 @@ pub(super) struct Connections {
 pub(super) enum Place {
     Sqlite(Database),
     Postgres {
-        url: PostgresUrl,
-        partitions: Partitions,
+        url: Box<PostgresUrl>,
+        partitions: Box<Partitions>,
     },
 }
 
 impl Place {
     fn postgres(url: &PostgresUrl) -> Self {
         Self::Postgres {
-            url: url.clone(),
-            partitions: Partitions::new(PARTITION_DAYS),
+            url: Box::new(url.clone()),
+            partitions: Box::new(Partitions::new(PARTITION_DAYS)),
         }
     }
 

@@ -169,7 +169,7 @@ fn every_statement_can_be_sent_to_a_distributed_store() {
     let Some(database) = Database::new() else {
         return;
     };
-    let store = open(&StoreUrl::Postgres(database.url("postgres"))).unwrap();
+    let store = open(&StoreUrl::Postgres(Box::new(database.url("postgres")))).unwrap();
     let before = database.statements_sent().len();
     run_everything(&store);
     let sent: BTreeSet<String> = database

@@ -57,7 +57,7 @@ impl Fixture {
     /// installed.
     pub(super) fn each() -> impl Iterator<Item = Self> {
         let postgres = Database::new().map(|database| {
-            let url = StoreUrl::Postgres(database.url("postgres"));
+            let url = StoreUrl::Postgres(Box::new(database.url("postgres")));
             Self::open(url, (None, Some(database)))
         });
         [Self::new()].into_iter().chain(postgres)

@@ -12,7 +12,7 @@ use super::generation::{WINDOW_BYTES, anchor_of};
 use super::places::unreadable;
 use super::reader::{Probe, Resume};
 use super::rotation::Unread;
-use super::server_tail::{OPEN_FILES_MAX, ServerTail, unread};
+use super::server_tail::{ServerTail, unread};
 use super::tracked::{Look, Tracked};
 use crate::model::position::{
     Anchor, Codec, GapReason, Generation, GenerationId, GenerationState, LogFormat,
@@ -145,7 +145,7 @@ impl ServerTail {
         }
         tracked.named = probe.is_named();
         let open = self.tracked.iter().filter(|t| t.reader.is_some()).count();
-        if open >= OPEN_FILES_MAX && tracked.named {
+        if open >= self.open_files_max && tracked.named {
             tracked.reader = None;
         }
         scan.new.push(tracked.row.clone());

@@ -22,7 +22,7 @@ use crate::model::position::{
 
 /// Files of one server that are held open, so that their rest can be read after they are deleted. The limit is there because a first start may find
 /// thousands of files; those beyond it are opened when it is their turn.
-pub(super) const OPEN_FILES_MAX: usize = 64;
+const OPEN_FILES_MAX: usize = 64;
 
 /// However much it costs, every file is looked at once in so many ticks.
 const LISTING_TICKS: u32 = 30;
@@ -77,8 +77,21 @@ pub struct ServerTail {
     pub(super) born: u64,
     /// Files that were opened for reading since the limit was last seen to.
     opened: usize,
+    /// Fewer than [`OPEN_FILES_MAX`] where the process may open few.
+    pub(super) open_files_max: usize,
     /// Open files of before [`ServerTail::reload`], which the next look at the directories asks for what has lost its name.
     pub(super) held: Vec<(FileHint, LogFormat, File)>,
+}
+
+/// A quarter of what the process may open (`ulimit -n`), so that the store and clients have theirs; see proc_pid_limits(5).
+fn open_files_max() -> usize {
+    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let soft: Option<usize> = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max open files"))
+        .and_then(|limits| limits.split_whitespace().next())
+        .and_then(|soft| soft.parse().ok());
+    soft.map_or(OPEN_FILES_MAX, |soft| (soft / 4).clamp(4, OPEN_FILES_MAX))
 }
 
 impl ServerTail {
@@ -109,6 +122,7 @@ impl ServerTail {
             trouble: Vec::new(),
             born: 0,
             opened: 0,
+            open_files_max: open_files_max(),
             held: Vec::new(),
         }
     }
@@ -184,7 +198,7 @@ impl ServerTail {
     /// The next stretch to hand to the parser, oldest generation first; `None` when everything that the last scan saw was handed out.
     pub fn next_chunk(&mut self) -> Option<Chunk> {
         loop {
-            if self.opened > OPEN_FILES_MAX {
+            if self.opened > self.open_files_max / 4 {
                 self.limit_open_files();
             }
             let (choice, finite) = (self.choice(), self.mode == Mode::Finite);
@@ -390,7 +404,11 @@ impl ServerTail {
         let mut open: Vec<usize> = (0..self.tracked.len())
             .filter(|index| self.tracked.get(*index).is_some_and(|t| t.reader.is_some()))
             .collect();
-        let Some(excess) = open.len().checked_sub(OPEN_FILES_MAX).filter(|n| *n > 0) else {
+        let Some(excess) = open
+            .len()
+            .checked_sub(self.open_files_max)
+            .filter(|n| *n > 0)
+        else {
             return;
         };
         let choice = self.choice();

@@ -7,11 +7,7 @@
 
 #![cfg_attr(
     not(feature = "failpoints"),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "rows that need fail points are left out"
-    )
+    expect(unused_imports, reason = "rows that need fail points are left out")
 )]
 
 // Writes logs and keeps its own list.
