@@ -55,8 +55,8 @@ fn row_47_many_files() {
                 .unwrap()
                 .count();
             let (most, within_s) = match world.store() {
-                StoreKind::Sqlite => (160, 5),
-                StoreKind::Postgres => (160, 30),
+                StoreKind::Sqlite => (120, 5),
+                StoreKind::Postgres => (120, 30),
             };
             assert!(descriptors < most, "{descriptors} open files");
             let began = Instant::now();
