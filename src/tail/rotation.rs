@@ -59,15 +59,16 @@ pub(super) fn verdict(seen: Sighting) -> Verdict {
         Sighting {
             may_be_hidden: true,
             ..
-        }
-        | Sighting {
-            missing_looks: 0..2,
-            ..
         } => Verdict::GoesOn,
+        // Said at once: whoever restarts before a second look couldn't say it any more. Should it be found again, it goes on.
         Sighting {
             unread: Unread::Nothing,
             ..
         } => Verdict::Over(None),
+        Sighting {
+            missing_looks: 0..2,
+            ..
+        } => Verdict::GoesOn,
         _ => Verdict::Over(Some(lost)),
     }
 }
@@ -176,6 +177,14 @@ mod tests {
                 ..gone
             },
             Verdict::GoesOn,
+        );
+        check(
+            Sighting {
+                unread: Unread::Nothing,
+                missing_looks: 1,
+                ..gone
+            },
+            Verdict::Over(None),
         );
         check(
             Sighting {

@@ -411,6 +411,25 @@ fn cut_to_a_part_of_itself() {
     assert!(daemon.store.text().contains(&lines(5000, 10)));
 }
 
+/// Who restarts between the two looks that it takes to call something lost needn't call it so where all of it was read.
+#[test]
+fn truncated_when_all_was_read_and_restarted_after_one_look() {
+    let folder = Folder::new();
+    let mut daemon = half_read(&folder, 100, 100);
+    daemon.settle();
+    folder.overwrite("x.log", &lines(500, 200));
+    daemon.scan();
+    while daemon.read() {}
+    daemon.commit();
+    let mut daemon = daemon.restart(folder.path());
+    daemon.settle();
+    assert_eq!(gaps(&daemon), []);
+    assert_eq!(
+        daemon.store.text(),
+        format!("{}{}", lines(0, 100), lines(500, 200))
+    );
+}
+
 /// The machine lost power: the log's last writes are NUL bytes, and the server goes on behind them.
 #[test]
 fn nul_bytes_where_the_last_writes_were() {

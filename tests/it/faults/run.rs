@@ -392,22 +392,6 @@ impl World {
         self.wait_for_rows(self.writer.written.len());
     }
 
-    /// The daemon has finished the generation that holds this life.
-    pub(crate) fn is_over(&self, life: usize) -> bool {
-        let stored = rows(self.store, &self.home);
-        let first = self
-            .writer
-            .written
-            .iter()
-            .find(|written| written.life == life)
-            .map(|written| written.number);
-        let row = stored.rows.iter().find(|row| Some(row.number) == first);
-        row.is_some_and(|row| {
-            let mut generations = stored.generations.iter();
-            generations.any(|found| found.id == row.generation && found.state != "active")
-        })
-    }
-
     pub(crate) fn judge(&self) -> Verdict {
         let stored = rows(self.store, &self.home);
         judge(&self.writer, &stored, self.may_be_torn)
