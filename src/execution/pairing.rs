@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     model::{
-        execution::ExecutionId,
+        execution::{Execution, ExecutionId},
         position::{GenerationId, ServerId},
         record::{LogRecord, Severity},
     },
@@ -46,6 +46,17 @@ impl SessionKey {
     }
 }
 
+/// What a preview has told the store of records that may not be whole.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Previewed {
+    /// First byte after the records, as far as they had come.
+    pub(super) end_bytes: u64,
+    /// Executions of these records alone, to be withdrawn when the records are whole.
+    pub(super) rows: Vec<(ExecutionId, Timestamp)>,
+    /// Executions of earlier records that were told more.
+    pub(super) amended: Vec<ExecutionId>,
+}
+
 /// What one server's sessions have waiting. Two pairings that were given the same records in the same order are equal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pairing {
@@ -55,8 +66,8 @@ pub struct Pairing {
     pub(super) shown: Shown,
     /// Log time of the last record. Not the newest: after a clock that ran ahead every session would look silent until time has caught up.
     pub(super) last: Option<Timestamp>,
-    /// Rows that previews of a generation's last record have put into the store and that are to be withdrawn when the record is whole.
-    pub(super) provisional: BTreeMap<GenerationId, Vec<(ExecutionId, Timestamp)>>,
+    /// What previews of a generation's last records have told the store.
+    pub(super) previewed: BTreeMap<GenerationId, Previewed>,
     pub(super) incidents: incident::Waiting,
 }
 
@@ -68,7 +79,7 @@ impl Pairing {
             sessions: HashMap::new(),
             shown: Shown::default(),
             last: None,
-            provisional: BTreeMap::new(),
+            previewed: BTreeMap::new(),
             incidents: incident::Waiting::default(),
         }
     }
@@ -182,11 +193,17 @@ impl Pairing {
         scratch.end_batch(&mut events);
         events.incidents.clear();
         events.incident_executions.clear();
+        let previewed = self.previewed.entry(generation).or_default();
+        previewed.end_bytes = records
+            .iter()
+            .map(|record| record.end_bytes)
+            .max()
+            .unwrap_or_default();
         for execution in &mut events.executions {
             execution.open = true;
-            if !known.contains(&execution.id) {
-                let rows = self.provisional.entry(generation).or_default();
-                rows.push((execution.id, execution.started_at));
+            match known.contains(&execution.id) {
+                true => previewed.amended.push(execution.id),
+                false => previewed.rows.push((execution.id, execution.started_at)),
             }
         }
         events
@@ -194,7 +211,42 @@ impl Pairing {
 
     /// The rows of earlier previews of the generation, which its next batch has to withdraw before it stores the same records for good.
     pub fn take_provisional(&mut self, generation: GenerationId) -> Vec<(ExecutionId, Timestamp)> {
-        self.provisional.remove(&generation).unwrap_or_default()
+        self.previewed.remove(&generation).unwrap_or_default().rows
+    }
+
+    /// Whether the execution is known by a preview of the generation alone.
+    pub fn is_provisional(&self, generation: GenerationId, id: ExecutionId) -> bool {
+        let previewed = self.previewed.get(&generation);
+        previewed.is_some_and(|previewed| previewed.rows.iter().any(|(row, _)| *row == id))
+    }
+
+    /// The log is gone and its last records stay what a preview has made of them: closes those executions, of the open ones of the store. First byte
+    /// after the records. Of their counts those of executions remain.
+    pub fn keep_previewed(
+        &mut self,
+        generation: GenerationId,
+        stored: Vec<Execution>,
+        events: &mut Events,
+    ) -> Option<u64> {
+        let previewed = self.previewed.remove(&generation)?;
+        let kept = |id: ExecutionId| {
+            previewed.amended.contains(&id) || previewed.rows.iter().any(|(row, _)| *row == id)
+        };
+        for session in self.sessions.values_mut() {
+            session.open.retain(|open| !kept(open.execution.id));
+        }
+        for mut execution in stored {
+            if kept(execution.id) {
+                execution.open = false;
+                let has_plan = u64::from(execution.plan_count > 0);
+                if !previewed.amended.contains(&execution.id) {
+                    events.accounting.executions += 1;
+                    events.accounting.executions_with_plan += has_plan;
+                }
+                events.executions.push(execution);
+            }
+        }
+        Some(previewed.end_bytes)
     }
 
     fn close_silent(&mut self, events: &mut Events) {

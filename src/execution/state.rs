@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     incident,
     open::{Open, Reserved, Stage, TextHash},
-    pairing::{Pairing, SessionKey},
+    pairing::{Pairing, Previewed, SessionKey},
     query::Told,
     session::{LoggedStatement, Parsed, Running, Session, Statement},
     shown::Shown,
@@ -40,6 +40,12 @@ struct SavedPairing {
     /// Generation, id and start of each execution that a preview has stored.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     provisional: Vec<(i64, i64, i64)>,
+    /// Generation, and first byte after the records that the preview has taken.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    previewed: Vec<(i64, u64)>,
+    /// Generation and id of each execution that a preview has told more.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    amended: Vec<(i64, i64)>,
     sessions: Vec<SavedSession>,
     #[serde(default)]
     shown: Shown,
@@ -122,11 +128,23 @@ impl Pairing {
         let saved = SavedPairing {
             last_us: self.last.map(Timestamp::as_microsecond),
             provisional: self
-                .provisional
+                .previewed
                 .iter()
-                .flat_map(|(generation, rows)| {
-                    rows.iter()
-                        .map(|(id, at)| (generation.0, id.0, at.as_microsecond()))
+                .flat_map(|(generation, previewed)| {
+                    let rows = previewed.rows.iter();
+                    rows.map(|(id, at)| (generation.0, id.0, at.as_microsecond()))
+                })
+                .collect(),
+            previewed: self
+                .previewed
+                .iter()
+                .map(|(generation, previewed)| (generation.0, previewed.end_bytes))
+                .collect(),
+            amended: self
+                .previewed
+                .iter()
+                .flat_map(|(generation, previewed)| {
+                    previewed.amended.iter().map(|id| (generation.0, id.0))
                 })
                 .collect(),
             sessions: sessions
@@ -146,13 +164,14 @@ impl Pairing {
             .into_iter()
             .map(|execution| (execution.id.0, execution))
             .collect();
+        let previewed = restore_previewed(&saved);
         Ok(Self {
             server_id,
             config: Arc::default(),
             last: saved
                 .last_us
                 .and_then(|us| Timestamp::from_microsecond(us).ok()),
-            provisional: restore_provisional(&saved.provisional),
+            previewed,
             sessions: saved
                 .sessions
                 .into_iter()
@@ -164,19 +183,23 @@ impl Pairing {
     }
 }
 
-fn restore_provisional(
-    saved: &[(i64, i64, i64)],
-) -> BTreeMap<GenerationId, Vec<(ExecutionId, Timestamp)>> {
-    let mut provisional: BTreeMap<_, Vec<_>> = BTreeMap::new();
-    for (generation, id, us) in saved {
+fn restore_previewed(saved: &SavedPairing) -> BTreeMap<GenerationId, Previewed> {
+    let mut previewed: BTreeMap<GenerationId, Previewed> = BTreeMap::new();
+    for (generation, end_bytes) in &saved.previewed {
+        let of = previewed.entry(GenerationId(*generation)).or_default();
+        of.end_bytes = *end_bytes;
+    }
+    for (generation, id) in &saved.amended {
+        let of = previewed.entry(GenerationId(*generation)).or_default();
+        of.amended.push(ExecutionId(*id));
+    }
+    for (generation, id, us) in &saved.provisional {
         if let Ok(started_at) = Timestamp::from_microsecond(*us) {
-            provisional
-                .entry(GenerationId(*generation))
-                .or_default()
-                .push((ExecutionId(*id), started_at));
+            let of = previewed.entry(GenerationId(*generation)).or_default();
+            of.rows.push((ExecutionId(*id), started_at));
         }
     }
-    provisional
+    previewed
 }
 
 fn save_session(key: &SessionKey, session: &Session) -> SavedSession {

@@ -68,6 +68,13 @@ impl Error {
 }
 
 #[cfg(test)]
+#[derive(diesel::QueryableByName)]
+struct GapStart {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    from_bytes: i64,
+}
+
+#[cfg(test)]
 impl super::Store {
     /// Makes every write fail from here on, or no longer.
     pub(crate) fn refuse_writes(&self, refuse: bool) {
@@ -77,6 +84,15 @@ impl super::Store {
             .writer()
             .and_then(|mut writer| super::sql::Sql::new(setting, []).execute(&mut writer));
         assert!(set.is_ok());
+    }
+
+    /// Where gaps begin.
+    pub(crate) fn gap_starts(&self) -> Vec<u64> {
+        let select = super::sql::Sql::new("SELECT from_bytes FROM gaps ORDER BY from_bytes", []);
+        let gaps = self.connections.reader();
+        let gaps = gaps.and_then(|mut reader| select.load::<GapStart>(&mut reader));
+        let gaps = gaps.expect("a store that can be read").into_iter();
+        gaps.map(|gap| gap.from_bytes.cast_unsigned()).collect()
     }
 }
 

@@ -16,10 +16,11 @@ use crate::{
     analysis, execution,
     model::{
         accounting::Accounting,
+        execution::Execution,
         position::{Generation, Server},
     },
     record,
-    store::{self, Store, StoreUrl},
+    store::{self, ExecutionPage, Store, StoreUrl},
     tail,
 };
 
@@ -96,6 +97,15 @@ impl World {
             advise: false,
         };
         Follow::new(&[server], &config)
+    }
+
+    /// Rows of executions, those of last records that may go on among them.
+    fn rows(&self) -> Vec<Execution> {
+        let page = ExecutionPage {
+            limit: 10_000,
+            ..ExecutionPage::default()
+        };
+        self.store.read(|reader| reader.executions(&page)).unwrap()
     }
 
     /// Executions and gaps in the store.
@@ -296,9 +306,9 @@ fn live(life: &[&str], change: Change) {
     }
     let follow = follow.get_or_insert_with(|| world.follow());
     settle(follow, &world.store);
-    let page = store::ExecutionPage {
+    let page = ExecutionPage {
         limit: 10_000,
-        ..store::ExecutionPage::default()
+        ..ExecutionPage::default()
     };
     let stored = world.store.read(|reader| reader.executions(&page)).unwrap();
     let mut seconds: Vec<_> = stored
@@ -488,4 +498,28 @@ fn move_position(store: &Store, before: &[Generation], after: Generation) {
         enqueue_advice: false,
     };
     store.ingest(&batch, &|_| Vec::new()).unwrap();
+}
+
+/// The last record of a stderr log may go on; when the log is gone it doesn't.
+#[test]
+fn a_last_record_that_was_stored_stays_when_its_log_is_gone() {
+    let world = World::new();
+    let store = &world.store;
+    let mut follow = world.follow();
+    let text = statements("", 0..10);
+    world.append("a.log", &text);
+    settle(&mut follow, store);
+    assert_eq!((world.rows().len(), world.stored()), (10, (9, 0)));
+    drop(follow);
+    fs::remove_file(world.log("a.log")).unwrap();
+    world.write("b.log", 100, 10);
+    let mut follow = world.follow();
+    for _ in 0..3 {
+        settle(&mut follow, store);
+    }
+    assert_eq!(world.stored(), (20, 1));
+    let gaps = store.gap_starts();
+    assert_eq!(gaps, [text.len() as u64]);
+    let rows = world.rows();
+    assert_eq!((rows.len(), rows.iter().any(|row| row.open)), (20, false));
 }

@@ -95,6 +95,9 @@ impl ServerIngest {
         if settled_bytes == from_bytes && chunk.gaps.is_empty() && !chunk.end_of_generation {
             return Ok(());
         }
+        if chunk.first && chunk.end_of_generation {
+            self.keep_previewed(chunk.generation, &mut events, &mut extent)?;
+        }
         extent.withdrawn = self.pairing.take_provisional(chunk.generation);
         self.pairing.end_batch(&mut events);
         let row = self.tail.checkpoint(chunk.generation, settled_bytes)?;

@@ -1,7 +1,7 @@
 //! The last record of a file: known to be whole only when something follows it.
 //!
-//! Where nothing has come for a while it is stored as it is, to be withdrawn when more of it comes; where the log goes on in another file it is
-//! closed.
+//! Where nothing has come for a while it is stored as it is, to be withdrawn when more of it comes; where the log goes on in another file, or is gone
+//! when nothing of it is in memory any more, it is closed.
 
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,10 @@ use super::{Error, ServerIngest};
 use crate::{
     execution::Events,
     failpoint,
-    model::{accounting::Accounting, position::GenerationId},
+    model::{
+        accounting::Accounting,
+        position::{Gap, GenerationId},
+    },
     record::Assembler,
 };
 
@@ -102,6 +105,26 @@ impl ServerIngest {
         let from_bytes = self.tail.committed_bytes(generation)?;
         let row = self.tail.checkpoint(generation, settled_bytes)?;
         self.commit(from_bytes, row, events, extent)
+    }
+
+    /// Nothing can be read any more of a generation whose last records were stored as they were: so they stay, and what is lost comes after them.
+    pub(super) fn keep_previewed(
+        &mut self,
+        generation: GenerationId,
+        events: &mut Events,
+        extent: &mut Extent,
+    ) -> Result<(), Error> {
+        let open = self
+            .store
+            .read(|reader| reader.open_executions(self.server.id))?;
+        if let Some(end_bytes) = self.pairing.keep_previewed(generation, open, events) {
+            for gap in &mut extent.gaps {
+                gap.from_bytes = gap.from_bytes.max(end_bytes);
+            }
+            let is_left = |gap: &Gap| gap.to_bytes.is_none_or(|to| gap.from_bytes < to);
+            extent.gaps.retain(is_left);
+        }
+        Ok(())
     }
 
     /// Stores the last records of files that have fallen silent as far as they have come, so that they can be seen; their bytes stay uncommitted.
