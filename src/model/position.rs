@@ -183,7 +183,8 @@ pub struct Generation {
     pub offset_bytes: u64,
     /// Hash of what lies before `offset_bytes`.
     pub anchor: Anchor,
-    /// Older anchors, each about a mebibyte apart, newest last, at most eight: to recognise a file that has shrunk.
+    /// Anchors in the first 2048 bytes and older ones, each about a mebibyte apart, newest last, at most 13 (312 bytes): to recognise a file that was
+    /// cut and may have grown again.
     pub ladder: Vec<Anchor>,
 }
 

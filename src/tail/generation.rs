@@ -15,6 +15,9 @@ pub(super) const WINDOW_BYTES: usize = 4096;
 const RUNG_SPACING_BYTES: u64 = 1 << 20;
 const RUNGS_MAX: usize = 8;
 
+/// Rungs in the first bytes, for a file that is cut within its head. They needn't be record boundaries: they say only that the content begins alike.
+const OPENINGS: [usize; 5] = [128, 256, 512, 1024, 2048];
+
 /// The head of content that starts with `first_bytes`.
 pub(super) fn head_of(first_bytes: &[u8]) -> Head {
     let window = first_bytes.get(..WINDOW_BYTES).unwrap_or(first_bytes);
@@ -46,9 +49,10 @@ pub(super) struct Fingerprint<'a> {
 pub(super) enum Likeness {
     /// It holds the generation up to its offset at least.
     Same,
-    /// It ends before the generation's offset, or holds other bytes before that, and holds the generation up to this rung at least; the rung at 0
-    /// where only the head says so.
+    /// It ends before the generation's offset, and holds the generation up to this rung at least; the rung at 0 where only the head says so.
     Shorter(Anchor),
+    /// It goes on with other bytes somewhere behind this rung, as after it was cut and grew again; the rung at 0 where only its beginning is the same.
+    Parted(Anchor),
     /// It is other content, or nothing can be said.
     Other,
 }
@@ -68,69 +72,87 @@ pub(super) fn likeness(
         offset_bytes: content.head.len_bytes,
         hash: content.head.hash,
     };
-    let mut evidence = false;
-    if head.offset_bytes <= len_bytes {
-        if hash_before(head.offset_bytes)? != head.hash {
-            return Ok(Likeness::Other);
-        }
-        evidence |= !is_blank(head);
-    }
-    if anchor.offset_bytes <= len_bytes {
-        let same = hash_before(anchor.offset_bytes)? == anchor.hash;
-        evidence |= !is_blank(anchor);
-        if same || !evidence {
-            return Ok(match same && evidence {
-                true => Likeness::Same,
-                false => Likeness::Other,
-            });
+    let beginning = anchor_of(&[], 0);
+    let mut holds = |rung: Anchor| Ok::<_, io::Error>(hash_before(rung.offset_bytes)? == rung.hash);
+    let (mut opens_alike, mut goes_on_alike) = (false, false);
+    for rung in content.ladder {
+        if rung.offset_bytes < len_bytes.min(WINDOW_BYTES as u64) && !is_blank(*rung) {
+            goes_on_alike = holds(*rung)?;
+            opens_alike |= goes_on_alike;
         }
     }
-    if !evidence && head.offset_bytes <= len_bytes {
-        return Ok(Likeness::Other);
-    }
-    // A crash of the machine may leave NUL bytes where the last writes were, and the server goes on behind them.
-    let is_shorter = anchor.offset_bytes > len_bytes;
-    let lowest = match is_shorter {
-        true => 0,
-        false => WINDOW_BYTES as u64 + 1,
-    };
-    for rung in content.ladder.iter().rev() {
-        if (lowest..anchor.offset_bytes).contains(&rung.offset_bytes)
-            && rung.offset_bytes <= len_bytes
-            && !is_blank(*rung)
-            && hash_before(rung.offset_bytes)? == rung.hash
-        {
-            return Ok(Likeness::Shorter(*rung));
-        }
-    }
-    Ok(match evidence && is_shorter {
-        true => Likeness::Shorter(anchor_of(&[], 0)),
+    let opening = match opens_alike {
+        true => Likeness::Parted(beginning),
         false => Likeness::Other,
+    };
+    let reaches_head = head.offset_bytes <= len_bytes;
+    if reaches_head && !holds(head)? {
+        return Ok(opening);
+    }
+    let head_holds = reaches_head && !is_blank(head);
+    let is_shorter = anchor.offset_bytes > len_bytes;
+    if !is_shorter && holds(anchor)? {
+        return Ok(match head_holds || !is_blank(anchor) {
+            true => Likeness::Same,
+            false => Likeness::Other,
+        });
+    }
+    let likeness = |rung| match is_shorter {
+        true => Likeness::Shorter(rung),
+        false => Likeness::Parted(rung),
+    };
+    // A crash of the machine may leave NUL bytes where the last writes were, and the server goes on behind them.
+    let reach = WINDOW_BYTES as u64 + 1..anchor.offset_bytes.min(len_bytes + 1);
+    for rung in content.ladder.iter().rev() {
+        if reach.contains(&rung.offset_bytes) && !is_blank(*rung) && holds(*rung)? {
+            return Ok(likeness(*rung));
+        }
+    }
+    Ok(match (reaches_head, head_holds) {
+        (true, true) => likeness(beginning),
+        (true, false) => Likeness::Other,
+        // Too short for the head: the same as far as most of it can be told.
+        (false, _) if is_shorter && goes_on_alike => Likeness::Shorter(beginning),
+        (false, _) => opening,
     })
 }
 
-/// The ladder after a commit that moved a generation to `anchor`: the first committed anchor stays, the others are a mebibyte apart, the oldest of
-/// them makes room.
-pub(super) fn climbed(ladder: &[Anchor], anchor: Anchor) -> Vec<Anchor> {
-    let mut ladder = ladder.to_vec();
-    let due = ladder.last().is_none_or(|last| {
+/// The ladder after a commit that moved a generation to `anchor`: rungs in the first bytes, as far as `opening` shows those; the first committed anchor
+/// behind them, which stays; the others a mebibyte apart, of which the oldest makes room.
+pub(super) fn climbed(ladder: &[Anchor], anchor: Anchor, opening: &[u8]) -> Vec<Anchor> {
+    let (mut openings, mut rungs): (Vec<Anchor>, Vec<Anchor>) = ladder
+        .iter()
+        .partition(|rung| rung.offset_bytes < WINDOW_BYTES as u64);
+    if !opening.is_empty() {
+        let shown = OPENINGS.iter().filter_map(|len| opening.get(..*len));
+        openings = shown
+            .map(|bytes| anchor_of(bytes, bytes.len() as u64))
+            .filter(|rung| rung.offset_bytes <= anchor.offset_bytes)
+            .collect();
+    }
+    let due = rungs.last().is_none_or(|last| {
         anchor.offset_bytes >= last.offset_bytes.saturating_add(RUNG_SPACING_BYTES)
     });
-    if due && anchor.offset_bytes > 0 {
-        if ladder.len() >= RUNGS_MAX {
-            ladder.remove(1);
+    if due && anchor.offset_bytes >= WINDOW_BYTES as u64 {
+        if rungs.len() >= RUNGS_MAX {
+            rungs.remove(1);
         }
-        ladder.push(anchor);
+        rungs.push(anchor);
     }
-    ladder
+    openings.append(&mut rungs);
+    openings
 }
 
-/// The row of a generation at a new offset.
-pub(super) fn advanced(row: &Generation, anchor: Anchor) -> Generation {
+/// The row of a generation at a new offset, with the bytes before it as far as they are at hand.
+pub(super) fn advanced(row: &Generation, anchor: Anchor, before: &[u8]) -> Generation {
+    let opening = match before.len() as u64 == anchor.offset_bytes {
+        true => before,
+        false => &[],
+    };
     Generation {
         offset_bytes: anchor.offset_bytes,
         anchor,
-        ladder: climbed(&row.ladder, anchor),
+        ladder: climbed(&row.ladder, anchor, opening),
         ..row.clone()
     }
 }
@@ -193,7 +215,13 @@ mod tests {
         check(&long, 9000, &[], &long[..9000], Likeness::Same);
         check(&long, 0, &[], &long, Likeness::Same);
         check(&long, 9000, &[], &other, Likeness::Other);
-        check(&long, 9000, &[], &other_body, Likeness::Other);
+        check(
+            &long,
+            9000,
+            &[],
+            &other_body,
+            Likeness::Parted(at(&long, 0)),
+        );
         check(
             &long,
             9000,
@@ -213,7 +241,7 @@ mod tests {
             9000,
             &[300],
             &other_body[..8000],
-            Likeness::Shorter(at(&long, 300)),
+            Likeness::Shorter(at(&long, 0)),
         );
         check(
             &long,
@@ -227,9 +255,37 @@ mod tests {
             9000,
             &[300],
             &long[..2000],
-            Likeness::Shorter(at(&long, 300)),
+            Likeness::Shorter(at(&long, 0)),
+        );
+        let parted_early = [&long[..200], &other[..1500]].concat();
+        check(
+            &long,
+            9000,
+            &[128, 1024],
+            &parted_early,
+            Likeness::Parted(at(&long, 0)),
         );
         check(&long, 9000, &[], &long[..2000], Likeness::Other);
+        // Cut within the head, grown again or not.
+        let regrown = [&long[..1000], &other].concat();
+        check(
+            &long[..3000],
+            3000,
+            &[128, 512, 2048],
+            &regrown,
+            Likeness::Parted(at(&long, 0)),
+        );
+        check(&long[..3000], 3000, &[2048], &regrown, Likeness::Other);
+        check(&long[..3000], 3000, &[128, 512], &other, Likeness::Other);
+        // Cut behind a rung and grown beyond where it was read to.
+        let regrown = [&long[..8000], &other].concat();
+        check(
+            &long,
+            9000,
+            &[300, 5000, 8500],
+            &regrown,
+            Likeness::Parted(at(&long, 5000)),
+        );
         check(&long, 9000, &[], b"", Likeness::Other);
         // The head had grown beyond what was committed, the file was cut in between.
         check(&long[..300], 200, &[200], &long[..250], Likeness::Same);
@@ -240,9 +296,8 @@ mod tests {
             9000,
             &[5000, 8000],
             &nul_tail,
-            Likeness::Shorter(at(&long, 8000)),
+            Likeness::Parted(at(&long, 8000)),
         );
-        check(&long, 9000, &[300], &nul_tail, Likeness::Other);
         check(b"", 0, &[], &long, Likeness::Other);
         check(&nul, 0, &[], &nul, Likeness::Other);
         check(&nul, 9000, &[], &nul, Likeness::Other);
@@ -252,10 +307,17 @@ mod tests {
     }
 
     #[test]
-    fn ladder_keeps_its_first_rung() {
-        let mut ladder = Vec::new();
+    fn ladder_keeps_its_openings_and_its_first_rung() {
+        let opening = content(1, 700);
+        let mut ladder = climbed(&[], at(&opening, 300), &opening[..300]);
+        let offsets = |ladder: &[Anchor]| -> Vec<u64> {
+            ladder.iter().map(|rung| rung.offset_bytes).collect()
+        };
+        assert_eq!(ladder, [at(&opening, 128), at(&opening, 256)]);
+        ladder = climbed(&ladder, at(&opening, 600), &opening);
+        assert_eq!(offsets(&ladder), [128, 256, 512]);
         for mebibyte in 0..20_u64 {
-            for part in [10, 500_000] {
+            for part in [5000, 500_000] {
                 let offset_bytes = (mebibyte << 20) + part;
                 ladder = climbed(
                     &ladder,
@@ -263,14 +325,14 @@ mod tests {
                         offset_bytes,
                         hash: 0,
                     },
+                    &[],
                 );
             }
         }
-        let offsets: Vec<u64> = ladder.iter().map(|rung| rung.offset_bytes).collect();
         let expected: Vec<u64> = [0, 13, 14, 15, 16, 17, 18, 19]
             .iter()
-            .map(|mebibyte: &u64| (mebibyte << 20) + 10)
+            .map(|mebibyte: &u64| (mebibyte << 20) + 5000)
             .collect();
-        assert_eq!(offsets, expected);
+        assert_eq!(offsets(&ladder), [vec![128, 256, 512], expected].concat());
     }
 }

@@ -70,9 +70,12 @@ impl Tracked {
             },
             _ => GenerationState::Active,
         };
+        let before = self.window_index(offset_bytes);
+        let before = before.and_then(|end| self.window.get(..end));
+        let before = before.unwrap_or_default();
         Ok(Generation {
             state,
-            ..advanced(&self.row, anchor)
+            ..advanced(&self.row, anchor, before)
         })
     }
 

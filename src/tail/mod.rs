@@ -14,6 +14,7 @@ mod names;
 mod newcomers;
 mod places;
 mod reader;
+mod retelling;
 mod rotation;
 mod server_tail;
 mod tracked;
@@ -31,6 +32,7 @@ use crate::model::position::{Gap, Generation, GenerationId, LogFormat};
 
 pub use compressed::{MAGIC_BYTES, codec_of};
 pub use generation::unread;
+pub use retelling::{Reread, Retelling};
 pub use rotation::ingested_format;
 pub use server_tail::ServerTail;
 pub use watcher::{Doorbell, Rang, Ring};
@@ -117,6 +119,8 @@ pub struct Scan {
     pub new: Vec<Generation>,
     /// Generations whose file has another name or form; the rows to store, whenever convenient.
     pub moved: Vec<Generation>,
+    /// Of the new ones those that begin with what another one has told.
+    pub retellings: Vec<Retelling>,
     /// Files that hold what a generation holds already; not read.
     pub copies: Vec<(PathBuf, GenerationId)>,
     /// Files of a format that another one of the same server makes redundant; not read.

@@ -6,22 +6,22 @@
 use std::io;
 use std::time::SystemTime;
 
-use super::Scan;
 use super::compressed::{Fault, fault_of};
 use super::generation::{WINDOW_BYTES, anchor_of};
-use super::places::unreadable;
+use super::places::{note_move, unreadable};
 use super::reader::{Probe, Resume};
 use super::rotation::Unread;
 use super::server_tail::{ServerTail, unread};
 use super::tracked::{Look, Tracked};
+use super::{Retelling, Scan};
 use crate::model::position::{
     Anchor, Codec, GapReason, Generation, GenerationId, GenerationState, LogFormat,
 };
 use crate::model::stable_id;
 
 impl ServerTail {
-    /// The file of a generation lost its end, as after a power cut, and may grow again: what is read from it then must not count as read already.
-    /// A new generation starts at the last anchor that still holds.
+    /// The file of a generation lost its end, as after a power cut, and may have grown again: what is read from it then must not count as read
+    /// already. A new generation starts at the last anchor that still holds; what the old one has told behind that is told again.
     pub(super) fn succeed(&mut self, index: usize, probe: &Probe, rung: Anchor, scan: &mut Scan) {
         let Some(old) = self.tracked.get_mut(index) else {
             return;
@@ -31,6 +31,7 @@ impl ServerTail {
         let mut ladder = old.row.ladder.clone();
         ladder.retain(|older| older.offset_bytes <= rung.offset_bytes);
         let format = old.row.format;
+        let (of, until_bytes) = (old.row.id, old.row.file.size_bytes.max(old.taken_bytes()));
         let row = Generation {
             offset_bytes: rung.offset_bytes,
             anchor: rung,
@@ -43,6 +44,11 @@ impl ServerTail {
                 successor.attach(probe, reader, before);
                 successor.named = probe.is_named();
                 scan.new.push(successor.row.clone());
+                scan.retellings.push(Retelling {
+                    generation: successor.row.id,
+                    of,
+                    until_bytes,
+                });
                 self.tracked.push(successor);
             }
             // It changed again: the next scan will see what it is.
@@ -54,13 +60,14 @@ impl ServerTail {
     /// What no generation goes on in is a copy of one, or a new one.
     pub(super) fn take_in(&mut self, probes: Vec<(Probe, LogFormat)>, scan: &mut Scan) {
         for (probe, format) in probes {
-            let outcome = self.same_as_known(&probe).and_then(|known| match known {
-                Some(id) => {
+            let outcome = match self.same_as_known(&probe, scan) {
+                Ok(Some(id)) => {
                     scan.copies.push((probe.file.path.clone(), id));
                     Ok(())
                 }
-                None => self.begin(&probe, format, scan),
-            });
+                Ok(None) => self.begin(&probe, format, scan),
+                Err(error) => Err(error),
+            };
             if let Err(error) = outcome {
                 unreadable(scan, &probe.file.path, error);
             }
@@ -68,7 +75,11 @@ impl ServerTail {
     }
 
     /// The generation whose content the file holds too. If it holds more of it, the generation goes on in this file.
-    fn same_as_known(&mut self, probe: &Probe) -> io::Result<Option<GenerationId>> {
+    fn same_as_known(
+        &mut self,
+        probe: &Probe,
+        scan: &mut Scan,
+    ) -> io::Result<Option<GenerationId>> {
         for tracked in &mut self.tracked {
             if !probe.may_start_with(tracked.row.head) {
                 continue;
@@ -105,11 +116,12 @@ impl ServerTail {
                     if longer || !tracked.placed {
                         tracked.attach(probe, reader, before);
                         tracked.named = probe.is_named();
+                        note_move(tracked, scan);
                     }
                     return Ok(Some(tracked.row.id));
                 }
                 Ok(Resume::Shorter(_)) => return Ok(Some(tracked.row.id)),
-                Ok(Resume::Other) => {}
+                Ok(Resume::Parted(_) | Resume::Other) => {}
                 // A damaged copy of what is known brings nothing.
                 Err(error)
                     if fault_of(&error) != Fault::System && probe.starts_with(tracked.row.head) =>

@@ -264,9 +264,9 @@ impl ServerTail {
             let head = tracked.row.head;
             let mut order: Vec<usize> = (0..probes.len())
                 .filter(|at| {
-                    probes
-                        .get(*at)
-                        .is_some_and(|(probe, _)| probe.may_start_with(head))
+                    probes.get(*at).is_some_and(|(probe, _)| {
+                        probe.may_start_with(head) || is_same_file(probe, tracked)
+                    })
                 })
                 .collect();
             order.sort_by_key(|at| {
@@ -279,6 +279,7 @@ impl ServerTail {
                 })
             });
             let mut found = None;
+            let mut parted = None;
             for at in order {
                 let Some((probe, _)) = probes.get(at) else {
                     continue;
@@ -295,14 +296,15 @@ impl ServerTail {
                         found = Some(at);
                         break;
                     }
-                    Ok(Resume::Shorter(rung)) if tracked.life == Life::Open => {
-                        let same_file = probe.file.inode == tracked.row.file.inode
-                            || probe.file.path == tracked.row.file.path;
-                        if same_file && probe.codec == Codec::Raw {
-                            shrunk.push((index, probe.file.path.clone(), rung));
+                    Ok(Resume::Shorter(rung) | Resume::Parted(rung)) => {
+                        if tracked.life == Life::Open
+                            && is_same_file(probe, tracked)
+                            && probe.codec == Codec::Raw
+                        {
+                            parted.get_or_insert((index, probe.file.path.clone(), rung));
                         }
                     }
-                    Ok(Resume::Shorter(_) | Resume::Other) => {}
+                    Ok(Resume::Other) => {}
                     Err(error) => {
                         match fault_of(&error) {
                             Fault::System => hidden.add(&probe.file),
@@ -319,6 +321,8 @@ impl ServerTail {
                 tracked.missing_looks = 0;
                 note_move(tracked, scan);
                 probes.remove(at);
+            } else {
+                shrunk.extend(parted);
             }
         }
         for (index, path, rung) in shrunk {
@@ -331,7 +335,12 @@ impl ServerTail {
     }
 }
 
-fn note_move(tracked: &Tracked, scan: &mut Scan) {
+/// Whether the probe is of the file, or of the name, that the generation was last seen under.
+fn is_same_file(probe: &Probe, tracked: &Tracked) -> bool {
+    probe.file.inode == tracked.row.file.inode || probe.file.path == tracked.row.file.path
+}
+
+pub(super) fn note_move(tracked: &Tracked, scan: &mut Scan) {
     scan.moved.push(tracked.row.clone());
 }
 

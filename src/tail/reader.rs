@@ -32,6 +32,7 @@ pub(super) enum Resume {
     /// It holds the generation; the reader stands at its anchor, behind these bytes.
     At(Reader, Vec<u8>),
     Shorter(Anchor),
+    Parted(Anchor),
     Other,
 }
 
@@ -123,17 +124,15 @@ impl Probe {
 
     /// Looks whether the file holds `content`, and if so opens it behind that.
     pub(super) fn resume(&self, content: Fingerprint<'_>) -> io::Result<Resume> {
-        if !self.may_start_with(content.head) {
-            return Ok(Resume::Other);
-        }
         let offset = content.anchor.offset_bytes;
         let sample_bytes = self.sample.len() as u64;
         // What the sample can tell needs no file.
-        if self.sample.len() < WINDOW_BYTES {
+        if self.sample.len() < WINDOW_BYTES || !self.may_start_with(content.head) {
             let hash_before = |at| Ok(self.hash_in_sample(at).unwrap_or_default());
             match likeness(content, sample_bytes, hash_before)? {
                 Likeness::Same => {}
                 Likeness::Shorter(rung) => return Ok(Resume::Shorter(rung)),
+                Likeness::Parted(rung) => return Ok(Resume::Parted(rung)),
                 Likeness::Other => return Ok(Resume::Other),
             }
         }
@@ -145,7 +144,7 @@ impl Probe {
             let found = likeness(content, len, hash_before)?;
             let before = match found {
                 Likeness::Same => reader.before(offset)?,
-                Likeness::Shorter(_) | Likeness::Other => Vec::new(),
+                Likeness::Shorter(_) | Likeness::Parted(_) | Likeness::Other => Vec::new(),
             };
             (found, before)
         } else {
@@ -164,6 +163,7 @@ impl Probe {
         Ok(match found {
             Likeness::Same => Resume::At(reader, before),
             Likeness::Shorter(rung) => Resume::Shorter(rung),
+            Likeness::Parted(rung) => Resume::Parted(rung),
             Likeness::Other => Resume::Other,
         })
     }
@@ -293,6 +293,14 @@ impl Reader {
         let len = read_at_most(&self.file, &mut bytes, offset_bytes)?;
         bytes.truncate(len);
         Ok(bytes)
+    }
+
+    /// The last `min(4096, offset)` bytes before an offset of a file that wasn't read yet, fewer if it is shorter; a stream stands there then.
+    pub(super) fn up_to(&mut self, offset_bytes: u64) -> io::Result<Vec<u8>> {
+        match self.codec {
+            Codec::Raw => self.before(offset_bytes),
+            Codec::Gzip | Codec::Zstd | Codec::Bzip2 | Codec::Xz => self.skip(offset_bytes),
+        }
     }
 
     /// Moves a stream that stands at its start to `offset_bytes`, or to its end if that comes first; the bytes before that place.

@@ -336,7 +336,7 @@ impl Tracked {
                 self.attach(&probe, reader, before);
                 Ok(true)
             }
-            Resume::Shorter(_) | Resume::Other => Ok(false),
+            Resume::Shorter(_) | Resume::Parted(_) | Resume::Other => Ok(false),
         }
     }
 

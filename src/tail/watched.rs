@@ -47,7 +47,7 @@ impl Tracked {
         let mut copied = None;
         if let Some(to_bytes) = to_bytes.filter(|to| *to > self.taken.offset_bytes) {
             let before = reader.before(to_bytes)?;
-            let row = advanced(&self.row, anchor_of(&before, to_bytes));
+            let row = advanced(&self.row, anchor_of(&before, to_bytes), &before);
             copied = Some((row, before));
         }
         if !was_open {

@@ -500,6 +500,35 @@ fn move_position(store: &Store, before: &[Generation], after: Generation) {
     store.ingest(&batch, &|_| Vec::new()).unwrap();
 }
 
+/// Cut in the middle of a record, as by a power cut, and grown beyond where it was read to before anybody looked.
+#[test]
+fn what_stands_before_a_cut_is_not_taken_in_again() {
+    let world = World::new();
+    let store = &world.store;
+    let mut follow = world.follow();
+    world.write("a.log", 0, 200);
+    settle(&mut follow, store);
+    world.write("a.log", 200, 200);
+    settle(&mut follow, store);
+    drop(follow);
+    let content = fs::read_to_string(world.log("a.log")).unwrap();
+    let cut = content.find("select 250\n").unwrap();
+    let file = OpenOptions::new().write(true).open(world.log("a.log"));
+    file.unwrap().set_len(cut as u64).unwrap();
+    world.append("a.log", "\n");
+    world.write("a.log", 400, 300);
+    let mut follow = world.follow();
+    settle(&mut follow, store);
+    assert_eq!(world.stored(), (400 + 300, 1));
+    // Not even what is left of the one that was cut; the last one may go on.
+    let taken = follow.accounting();
+    assert_eq!((taken.executions, taken.records_total), (300, 300));
+    drop(follow);
+    let mut follow = world.follow();
+    settle(&mut follow, store);
+    assert_eq!(world.stored(), (700, 1));
+}
+
 /// The last record of a stderr log may go on; when the log is gone it doesn't.
 #[test]
 fn a_last_record_that_was_stored_stays_when_its_log_is_gone() {

@@ -10,16 +10,18 @@ mod commit;
 mod last_record;
 mod opened;
 mod prefix;
+mod retold;
 mod told;
 
 use std::{
     collections::{HashMap, HashSet},
+    io,
     path::PathBuf,
 };
 
 use jiff::Timestamp;
 
-use self::{bounds::Bounds, last_record::Pending, prefix::Unread};
+use self::{bounds::Bounds, last_record::Pending, prefix::Unread, retold::Retold};
 pub(super) use self::{opened::Opened, told::Told};
 use super::{
     batch::Extent,
@@ -77,6 +79,11 @@ pub enum Error {
     Store(#[from] store::Error),
     #[error(transparent)]
     Layout(#[from] layout::Error),
+    #[error("a log that was cut can't be read: {source}")]
+    Reread {
+        #[source]
+        source: io::Error,
+    },
 }
 
 impl Error {
@@ -84,7 +91,7 @@ impl Error {
     pub(super) fn of_store(&self) -> Option<&store::Error> {
         match self {
             Self::Store(error) | Self::Layout(layout::Error::Store(error)) => Some(error),
-            Self::Tail(_) | Self::Layout(_) => None,
+            Self::Tail(_) | Self::Layout(_) | Self::Reread { .. } => None,
         }
     }
 }
@@ -131,6 +138,8 @@ pub struct ServerIngest {
     speaks_again: Option<Option<Timestamp>>,
     /// How far to read, where that isn't to the end.
     bounds: Bounds,
+    /// Generations that may begin with what the store has.
+    retold: HashMap<GenerationId, Retold>,
 }
 
 /// A server's log files, of which nothing is known yet.
@@ -192,6 +201,7 @@ impl ServerIngest {
             unread_is_known: false,
             last: None,
             bounds: Bounds::default(),
+            retold: HashMap::new(),
             commits: 0,
             speaks_again: None,
         }
@@ -205,6 +215,13 @@ impl ServerIngest {
     /// Looks at the directories again: new files, rotations, truncations. Needs no store.
     pub fn scan(&mut self) -> Scan {
         let scan = self.tail.scan();
+        for retelling in &scan.retellings {
+            let retold = Retold {
+                of: retelling.of,
+                until_bytes: retelling.until_bytes,
+            };
+            self.retold.insert(retelling.generation, retold);
+        }
         let found = scan.new.iter().chain(&scan.moved);
         // The rest of a file that was cut doesn't begin at 0, which is where a batch may begin a generation.
         let found = found.filter(|row| self.mode == Mode::Follow || row.offset_bytes > 0);
@@ -213,8 +230,13 @@ impl ServerIngest {
     }
 
     /// Stores what was found of files that live on before anything is read of them, so that one that vanishes before its first commit leaves a gap.
-    fn note(&mut self) -> Result<(), Error> {
+    fn note(&mut self, now: Timestamp) -> Result<(), Error> {
         while let Some(generation) = self.unnoted.iter().next().copied() {
+            // Before its position is in the store: a kill in between would leave it where it begins to tell again.
+            if let Some(retold) = self.retold.get(&generation).copied() {
+                self.skip_retold(generation, retold, now)?;
+                self.retold.remove(&generation);
+            }
             let committed_bytes = self.tail.committed_bytes(generation)?;
             let row = self.tail.checkpoint(generation, committed_bytes)?;
             self.store.note_generation(self.claim.number(), &row)?;
@@ -236,7 +258,7 @@ impl ServerIngest {
     /// Reads and commits the next stretch of log. `now` bounds the times that records may claim. While nothing tells how the log is written, that is an
     /// error once everything has been looked at.
     pub fn turn(&mut self, now: Timestamp) -> Result<Turn, Error> {
-        self.note()?;
+        self.note(now)?;
         self.follow_watched(now)?;
         let Some(chunk) = self.next_chunk()? else {
             self.preview(now)?;

@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 
 use super::{Config, Daemon, Mode, Store, config};
 use crate::model::position::{Codec, Gap, GapReason, GenerationId, GenerationState};
-use crate::tail::Error;
 use crate::tail::discovery::{ServerLogs, log_files, servers_of};
+use crate::tail::{Error, Retelling};
 
 /// `count` lines of a log, from number `first` on; each about 60 bytes.
 fn lines(first: usize, count: usize) -> String {
@@ -409,6 +409,51 @@ fn cut_to_a_part_of_itself() {
         "{rows:?}"
     );
     assert!(daemon.store.text().contains(&lines(5000, 10)));
+}
+
+/// The same, grown beyond where it was read to before anybody looked: nothing is swallowed, and whoever knows what was told can pass over it.
+#[test]
+fn cut_and_regrown_beyond_the_position() {
+    // Within the head, behind it without a rung, and behind a rung.
+    for (written, cut, rung) in [(40, 20, 0), (2000, 1500, 0), (2000, 1500, 300)] {
+        let folder = Folder::new();
+        let mut daemon = half_read(&folder, written, if rung > 0 { rung } else { written });
+        daemon.settle();
+        let old = daemon.store.rows.values().next().unwrap().clone();
+        let file = OpenOptions::new()
+            .write(true)
+            .open(folder.file("x.log"))
+            .unwrap();
+        file.set_len(offset(0, cut) + 30).unwrap();
+        folder.append("x.log", "\n");
+        folder.append("x.log", &lines(5000, written));
+        let mut daemon = daemon.restart(folder.path());
+        let scan = daemon.scan();
+        let [new] = scan.new.as_slice() else {
+            panic!("{scan:?}");
+        };
+        let retelling = Retelling {
+            generation: new.id,
+            of: old.id,
+            until_bytes: offset(0, written),
+        };
+        assert_eq!(scan.retellings, [retelling]);
+        assert_eq!(new.offset_bytes, offset(0, rung));
+
+        let mut reread = daemon.tail.reread(new.id).unwrap().unwrap();
+        assert_eq!(reread.at_bytes(), offset(0, rung));
+        let next = reread.read(lines(rung, 1).len()).unwrap();
+        assert_eq!(String::from_utf8(next).unwrap(), lines(rung, 1));
+        daemon.tail.told_until(new.id, offset(0, cut)).unwrap();
+        let row = daemon.tail.checkpoint(new.id, offset(0, cut)).unwrap();
+        daemon.store.rows.insert(new.id.0, row);
+        daemon.settle();
+        let mut daemon = daemon.restart(folder.path());
+        daemon.settle();
+        let torn: String = lines(cut, 1).chars().take(30).collect();
+        let expected = format!("{}{torn}\n{}", lines(0, written), lines(5000, written));
+        assert!(daemon.store.text() == expected, "{written} {rung}");
+    }
 }
 
 /// Who restarts between the two looks that it takes to call something lost needn't call it so where all of it was read.
