@@ -89,6 +89,30 @@ impl Store {
         rows.into_iter().map(generation).collect()
     }
 
+    /// The server's generations whose positions the store has lost, as by hand: each as if nothing of it had been read.
+    pub fn generations_without_position(&self, id: ServerId) -> Result<Vec<Generation>, Error> {
+        let lost = generations::table
+            .left_join(
+                checkpoints::table.on(checkpoints::server_id
+                    .eq(generations::server_id)
+                    .and(checkpoints::generation_id.eq(generations::id))),
+            )
+            .filter(generations::server_id.eq(id.0))
+            .filter(checkpoints::generation_id.is_null())
+            .order(generations::id)
+            .select(generations::all_columns);
+        let mut connection = self.connections.reader()?;
+        let rows: Vec<GenerationRow> = each!(&mut *connection, c => lost.load(c))?;
+        let unread = || CheckpointRow {
+            offset_bytes: 0,
+            anchor_hash: hash_bytes(0),
+            ladder: Vec::new(),
+        };
+        rows.into_iter()
+            .map(|row| generation((row, unread())))
+            .collect()
+    }
+
     /// Notes a generation that was found, or found under another name, without moving its position. One that isn't stored yet begins where `found`
     /// stands: what is before it belongs to the generation whose file lost its end. For the holder of the server's claim.
     pub fn note_generation(&self, claim: ClaimNumber, found: &Generation) -> Result<(), Error> {

@@ -94,6 +94,14 @@ impl super::Store {
         let gaps = gaps.expect("a store that can be read").into_iter();
         gaps.map(|gap| gap.from_bytes.cast_unsigned()).collect()
     }
+
+    /// Deletes every position.
+    pub(crate) fn lose_positions(&self) {
+        let lost = self.connections.writer().and_then(|mut writer| {
+            super::sql::Sql::new("DELETE FROM checkpoints", []).execute(&mut writer)
+        });
+        assert!(lost.is_ok_and(|count| count > 0));
+    }
 }
 
 fn is_passing_io(error: &io::Error) -> bool {

@@ -529,6 +529,41 @@ fn what_stands_before_a_cut_is_not_taken_in_again() {
     assert_eq!(world.stored(), (700, 1));
 }
 
+/// Somebody has deleted the position, or the generation's file was compressed meanwhile as well.
+#[test]
+fn a_position_that_the_store_has_lost_is_found_again() {
+    for is_compressed in [false, true] {
+        let world = World::new();
+        let store = &world.store;
+        let mut follow = world.follow();
+        // The last one is stored and may still be withdrawn.
+        world.append("a.log", &statements("", 0..40));
+        settle(&mut follow, store);
+        drop(follow);
+        store.lose_positions();
+        if is_compressed {
+            let raw = fs::read(world.log("a.log")).unwrap();
+            let packed = fs::File::create(world.log("a.log.1.gz")).unwrap();
+            let mut gzip = flate2::write::GzEncoder::new(packed, flate2::Compression::fast());
+            gzip.write_all(&raw).unwrap();
+            let packed = gzip.finish().unwrap();
+            packed
+                .set_modified(SystemTime::now() - Duration::from_secs(3600))
+                .unwrap();
+            fs::remove_file(world.log("a.log")).unwrap();
+        } else {
+            world.append("a.log", &statements("", 40..50));
+        }
+        let count = if is_compressed { 40 } else { 50 };
+        let mut follow = world.follow();
+        settle(&mut follow, store);
+        assert_eq!(world.rows().len(), count, "compressed: {is_compressed}");
+        assert_eq!(world.stored().1, 0);
+        let known = store.generations(Server::named("shop").id).unwrap();
+        assert_eq!(known.len(), 1);
+    }
+}
+
 /// The last record of a stderr log may go on; when the log is gone it doesn't.
 #[test]
 fn a_last_record_that_was_stored_stays_when_its_log_is_gone() {

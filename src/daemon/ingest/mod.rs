@@ -201,7 +201,7 @@ impl ServerIngest {
             unread_is_known: false,
             last: None,
             bounds: Bounds::default(),
-            retold: HashMap::new(),
+            retold: opened.retold,
             commits: 0,
             speaks_again: None,
         }
@@ -224,7 +224,10 @@ impl ServerIngest {
         }
         let found = scan.new.iter().chain(&scan.moved);
         // The rest of a file that was cut doesn't begin at 0, which is where a batch may begin a generation.
-        let found = found.filter(|row| self.mode == Mode::Follow || row.offset_bytes > 0);
+        let found = found.filter(|row| {
+            let is_retold = self.retold.contains_key(&row.id);
+            self.mode == Mode::Follow || row.offset_bytes > 0 || is_retold
+        });
         self.unnoted.extend(found.map(|row| row.id));
         scan
     }

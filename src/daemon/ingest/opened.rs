@@ -2,11 +2,14 @@
 //!
 //! A store and a server's configuration come in; goes out what the ingest of that server goes on from. Nobody else moves it while the claim is held.
 
-use super::{Config, Error, Layouts, ServerConfig};
+use std::collections::HashMap;
+
+use super::{Config, Error, Layouts, Retold, ServerConfig};
 use crate::{
     execution::Pairing,
-    model::position::{Generation, Server},
+    model::position::{Generation, GenerationId, Server},
     store::{IngestClaim, Store},
+    tail,
 };
 
 /// Where the ingest of a server stands in the store.
@@ -15,6 +18,8 @@ pub(in crate::daemon) struct Opened {
     pub(super) layouts: Layouts,
     pub(super) pairing: Pairing,
     pub(super) known: Vec<Generation>,
+    /// Those of `known` whose positions the store has lost.
+    pub(super) retold: HashMap<GenerationId, Retold>,
 }
 
 impl Opened {
@@ -39,11 +44,26 @@ impl Opened {
             }
             None => Pairing::new(identity.id),
         };
+        let mut known = store.generations(identity.id)?;
+        let mut retold = HashMap::new();
+        for row in store.generations_without_position(identity.id)? {
+            tracing::warn!(server = %identity.name, path = %row.file.path.display(), "the store has lost its position in this log; looking for what it has of it");
+            let again = Retold {
+                of: row.id,
+                until_bytes: u64::MAX,
+            };
+            retold.insert(row.id, again);
+            known.push(Generation {
+                state: row.state,
+                ..tail::unread(&row)
+            });
+        }
         Ok(Self {
             claim,
             layouts: Layouts::new(server, state.log_line_prefix)?,
             pairing: pairing.with_config(config.execution.clone()),
-            known: store.generations(identity.id)?,
+            known,
+            retold,
         })
     }
 }

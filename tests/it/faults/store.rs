@@ -353,7 +353,6 @@ fn row_60_position_deleted() {
                 .execute_batch("DELETE FROM checkpoints")
                 .unwrap();
             world.writer.write(100);
-            world.may_double = true;
             world.expect_all();
         },
     );
