@@ -117,11 +117,13 @@ impl Store {
     /// stands: what is before it belongs to the generation whose file lost its end. For the holder of the server's claim.
     pub fn note_generation(&self, claim: ClaimNumber, found: &Generation) -> Result<(), Error> {
         point("generation-found")?;
-        self.connections.writer()?.write(|connection| {
+        let mut writer = self.connections.writer()?;
+        writer.write_within(self.lock_wait, |connection| {
             claim::check(connection, found.server_id, claim)?;
             let at_bytes = found.offset_bytes;
             advance_or_begin(connection, found, at_bytes, at_bytes)
         })?;
+        drop(writer);
         point("generation-noted")
     }
 }

@@ -93,7 +93,9 @@ impl Store {
         let incidents = batch.incidents.iter().map(|incident| incident.log_time);
         place.make_room(&mut writer, executions.chain(incidents))?;
         writer
-            .write(|connection| store(connection, batch, policy))
+            .write_within(self.lock_wait, |connection| {
+                store(connection, batch, policy)
+            })
             .inspect_err(|_| place.forget_room())
             .and_then(|ingested| checkpoint::point("after-commit").map(|()| ingested))
     }

@@ -46,8 +46,9 @@ mod sql;
 mod statistics;
 mod top;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use self::backend::sqlite::LOCK_WAIT;
 use crate::model::position::GenerationId;
 
 pub use activity::{QueryActivity, QuerySums, TopOrder, TopQueries};
@@ -84,7 +85,12 @@ pub struct Config {
 #[derive(Clone)]
 pub struct Store {
     connections: Arc<connection::Connections>,
+    /// How long the taking in of logs waits for a lock of SQLite's.
+    lock_wait: Duration,
 }
+
+/// That of an impatient handle.
+const SHORT_LOCK_WAIT: Duration = Duration::from_millis(250);
 
 /// One snapshot of the store. Lives inside [`Store::read`].
 pub struct Reader<'a> {
@@ -96,6 +102,7 @@ impl Store {
     pub fn open(config: &Config) -> Result<Self, Error> {
         Ok(Self {
             connections: Arc::new(connection::Connections::open(&config.url)?),
+            lock_wait: LOCK_WAIT,
         })
     }
 
@@ -110,6 +117,7 @@ impl Store {
             StoreUrl::Postgres(server) => {
                 return Ok(Self {
                     connections: Arc::new(connection::Connections::open_as_it_is(server)?),
+                    lock_wait: LOCK_WAIT,
                 });
             }
         };
@@ -120,6 +128,14 @@ impl Store {
                 path: path.clone(),
                 source,
             }),
+        }
+    }
+
+    /// A handle whose batches fail soon, with an error that passes, where another process holds SQLite's lock: for who has files to look at meanwhile.
+    pub fn impatient(&self) -> Self {
+        Self {
+            lock_wait: SHORT_LOCK_WAIT,
+            ..self.clone()
         }
     }
 

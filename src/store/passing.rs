@@ -95,6 +95,16 @@ impl super::Store {
         gaps.map(|gap| gap.from_bytes.cast_unsigned()).collect()
     }
 
+    /// Runs `f` while this handle holds the right to write.
+    pub(crate) fn hold_lock(&self, f: impl FnOnce()) {
+        let mut writer = self.connections.writer().expect("a connection that writes");
+        let held = writer.write(|_| {
+            f();
+            Ok(())
+        });
+        assert!(held.is_ok());
+    }
+
     /// Deletes every position.
     pub(crate) fn lose_positions(&self) {
         let lost = self.connections.writer().and_then(|mut writer| {

@@ -191,6 +191,32 @@ fn a_store_that_takes_nothing_in_stops_the_tail_and_loses_nothing() {
     );
 }
 
+/// A lock that another process holds is waited for a moment at a time; in between the files are looked at.
+#[test]
+fn files_are_looked_at_while_the_store_is_locked() {
+    let world = World::new();
+    let store = &world.store;
+    let mut follow = world.follow();
+    world.write("a.log", 0, 10);
+    settle(&mut follow, store);
+    open(&world.folder).hold_lock(|| {
+        let began = Instant::now();
+        world.write("a.log", 10, 10);
+        assert!(!cycle(&mut follow, store));
+        assert!(follow.status.contains("locked"), "{}", follow.status);
+        // Written and deleted while nothing can be stored.
+        world.write("b.log", 100, 10);
+        assert!(!cycle(&mut follow, store));
+        fs::remove_file(world.log("b.log")).unwrap();
+        assert!(!cycle(&mut follow, store));
+        // SQLite itself would have waited for 5 seconds.
+        assert!(began.elapsed() < Duration::from_secs(4));
+    });
+    settle(&mut follow, store);
+    settle(&mut follow, store);
+    assert_eq!(world.stored(), (30, 0));
+}
+
 #[test]
 fn what_is_lost_while_the_store_takes_nothing_in_is_a_gap() {
     let world = World::new();

@@ -185,7 +185,10 @@ impl ServerIngest {
             layouts: opened.layouts,
             server: Server::named(&server.name),
             accounting: Accounting::default(),
-            store: store.clone(),
+            store: match mode {
+                Mode::Follow => store.impatient(),
+                Mode::Finite => store.clone(),
+            },
             claim: opened.claim,
             config: config.clone(),
             mode,

@@ -6,6 +6,8 @@
 pub(super) mod postgres;
 pub(super) mod sqlite;
 
+use std::time::Duration;
+
 use diesel::{
     Connection as _, SqliteConnection,
     connection::{
@@ -66,6 +68,24 @@ impl Connection {
             Self::Postgres(session) => begin::<PgConnection>(session)?,
         }
         self.finish(f)
+    }
+
+    /// [`Connection::write`] that waits so long for a lock of SQLite's, which another process holds.
+    pub(super) fn write_within<T>(
+        &mut self,
+        lock_wait: Duration,
+        f: impl FnOnce(&mut Self) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match self {
+            Self::Sqlite(c) if lock_wait != sqlite::LOCK_WAIT => {
+                sqlite::wait_for_locks(c, lock_wait)?;
+                let begun = AnsiTransactionManager::begin_transaction_sql(c, "BEGIN IMMEDIATE");
+                sqlite::wait_for_locks(c, sqlite::LOCK_WAIT)?;
+                begun?;
+                self.finish(f)
+            }
+            Self::Sqlite(_) | Self::Postgres(_) => self.write(f),
+        }
     }
 
     /// Runs `f` over one snapshot of the store.

@@ -7,14 +7,16 @@ use std::{
     io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use diesel::{Connection, SqliteConnection, connection::SimpleConnection};
+use diesel::{Connection, QueryResult, SqliteConnection, connection::SimpleConnection};
 
 use crate::{model::position::ServerId, store::Error};
 
-/// For every connection: waits for a lock instead of failing.
-const BUSY: &str = "PRAGMA busy_timeout = 5000;";
+/// For every connection: how long it waits for a lock before it fails.
+pub(in crate::store) const LOCK_WAIT: Duration = Duration::from_secs(5);
+
 const SHARED: &str =
     "PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;";
 /// 64 MB of pages keep the inner nodes of the indexes in memory; a late checkpoint writes a page once for many batches.
@@ -22,6 +24,14 @@ const WRITER: &str = "PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 40
 const READER: &str = "PRAGMA cache_size = -8192; PRAGMA query_only = ON;";
 const LOOK: &str = "PRAGMA query_only = ON;";
 const COPIER: &str = "PRAGMA cache_size = -8192; PRAGMA synchronous = FULL;";
+
+/// Makes the connection wait so long for a lock that another process holds.
+pub(super) fn wait_for_locks(
+    connection: &mut SqliteConnection,
+    at_most: Duration,
+) -> QueryResult<()> {
+    connection.batch_execute(&format!("PRAGMA busy_timeout = {};", at_most.as_millis()))
+}
 
 /// A database file that is there.
 pub(in crate::store) struct Database {
@@ -117,8 +127,7 @@ impl Database {
             path: path.clone(),
             source,
         })?;
-        connection
-            .batch_execute(BUSY)
+        wait_for_locks(&mut connection, LOCK_WAIT)
             .and_then(|()| connection.batch_execute(settings))
             .map_err(|source| Error::Setup {
                 store: path.display().to_string(),
