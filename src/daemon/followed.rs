@@ -5,14 +5,16 @@
 //! believed of the store is read again. What went wrong comes back as an error; the caller decides when the next try is due.
 
 use std::{
-    collections::HashSet,
     path::PathBuf,
     time::{Duration, Instant},
 };
 
 use jiff::Timestamp;
 
-use super::ingest::{Config, Error, Opened, ServerConfig, ServerIngest, Turn, tail_of};
+use super::{
+    ingest::{Config, Error, Opened, ServerConfig, ServerIngest, Turn, tail_of},
+    said::Said,
+};
 use crate::{
     model::accounting::Accounting,
     store::{self, Store},
@@ -35,8 +37,8 @@ pub(super) struct Followed {
     stage: Stage,
     /// What this run took in under claims that it has given back.
     earlier: Accounting,
-    /// Paths of which has been said why they aren't read.
-    said: HashSet<PathBuf>,
+    /// Files of which has been said why they aren't read.
+    said: Said,
 }
 
 /// What a turn came to.
@@ -57,7 +59,7 @@ impl Followed {
             config: config.clone(),
             ingest: ingest.clone(),
             earlier: Accounting::default(),
-            said: HashSet::new(),
+            said: Said::default(),
         }
     }
 
@@ -121,7 +123,7 @@ impl Followed {
     fn say(&mut self, scan: Scan) {
         let server = &self.config.name;
         for (path, error) in scan.unreadable {
-            if self.said.insert(path.clone()) {
+            if self.said.is_news(&path) {
                 tracing::warn!(server = %server, path = %path.display(), error = %error, "log can't be read; trying again");
             }
         }
@@ -130,12 +132,12 @@ impl Followed {
         }
         let server = &self.config.name;
         for path in scan.watched_only {
-            if self.said.insert(path.clone()) {
+            if self.said.is_news(&path) {
                 tracing::info!(server = %server, path = %path.display(), "not read: another format of the server's log is");
             }
         }
         for (path, _) in scan.copies {
-            if self.said.insert(path.clone()) {
+            if self.said.is_news(&path) {
                 tracing::info!(server = %server, path = %path.display(), "not read: it holds what another file does");
             }
         }

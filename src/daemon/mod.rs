@@ -12,6 +12,7 @@ mod followed;
 pub mod ingest;
 mod layout;
 mod retention;
+mod said;
 mod systemd;
 mod trouble;
 mod verify;
