@@ -16,8 +16,7 @@ use super::tracked::{Life, Tracked};
 use super::{Mode, Scan};
 use crate::model::position::{Codec, Generation, GenerationId, LogFormat};
 
-/// A watched position follows when it is so far behind, or was left behind for so long.
-const FOLLOW_BYTES: u64 = if cfg!(test) { 1 } else { 1 << 20 };
+/// A watched position follows when it is as far behind as the configuration says, or was left behind for so long.
 const FOLLOW_AFTER: Duration = Duration::from_secs(10);
 
 /// jsonlog before csvlog before stderr.
@@ -166,7 +165,7 @@ impl ServerTail {
             }
             tracked.marked_bytes = tracked.seen_bytes.unwrap_or_default();
             let lag_bytes = tracked.copied_bytes.saturating_sub(tracked.taken_bytes());
-            let is_due = lag_bytes >= FOLLOW_BYTES
+            let is_due = lag_bytes >= self.config.follow_bytes
                 || lag_bytes > 0 && tracked.followed.elapsed() >= FOLLOW_AFTER;
             if is_due && tracked.life == Life::Open && tracked.placed {
                 tracked.followed = Instant::now();

@@ -50,6 +50,8 @@ pub struct Config {
     pub format_silence: Duration,
     /// How long a file that another one has followed must be silent until it is taken as finished.
     pub quiet_after: Duration,
+    /// How far the position of a watched format may be behind what the read one has told as well, before it is moved: each move is a transaction.
+    pub follow_bytes: u64,
 }
 
 impl Default for Config {
@@ -60,6 +62,7 @@ impl Default for Config {
             notify: true,
             format_silence: Duration::from_secs(60),
             quiet_after: Duration::from_secs(10),
+            follow_bytes: 1 << 20,
         }
     }
 }

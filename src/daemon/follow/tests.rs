@@ -88,6 +88,7 @@ impl World {
                 poll_interval: Duration::ZERO,
                 notify: false,
                 quiet_after: Duration::ZERO,
+                follow_bytes: 1,
                 ..tail::Config::default()
             },
             record: record::Config::default(),

@@ -193,6 +193,7 @@ fn sniff(_: &[u8]) -> Option<LogFormat> {
 fn config() -> Config {
     Config {
         poll_interval: Duration::ZERO,
+        follow_bytes: 1,
         ..Config::default()
     }
 }
