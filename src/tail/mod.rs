@@ -12,6 +12,7 @@ mod generation;
 mod handed_out;
 mod names;
 mod newcomers;
+mod open_files;
 mod places;
 mod reader;
 mod retelling;

@@ -11,18 +11,15 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use super::discovery::{Listing, covers, file_hint};
+use super::open_files::open_files_max;
 use super::places::Hidden;
 use super::reader::Reader;
 use super::rotation::{Sighting, Unread, Verdict, verdict};
-use super::tracked::{Life, Look, Taken, Tracked};
+use super::tracked::{Life, Taken, Tracked};
 use super::{Chunk, Config, Error, Mode, Scan};
 use crate::model::position::{
     Codec, FileHint, GapReason, Generation, GenerationId, LogFormat, ServerId,
 };
-
-/// Files of one server that are held open, so that their rest can be read after they are deleted. The limit is there because a first start may find
-/// thousands of files; those beyond it are opened when it is their turn.
-const OPEN_FILES_MAX: usize = 64;
 
 /// However much it costs, every file is looked at once in so many ticks.
 const LISTING_TICKS: u32 = 30;
@@ -76,22 +73,11 @@ pub struct ServerTail {
     pub(super) trouble: Vec<(PathBuf, io::Error)>,
     pub(super) born: u64,
     /// Files that were opened for reading since the limit was last seen to.
-    opened: usize,
-    /// Fewer than [`OPEN_FILES_MAX`] where the process may open few.
+    pub(super) opened: usize,
+    /// How many files may be held open.
     pub(super) open_files_max: usize,
     /// Open files of before [`ServerTail::reload`], which the next look at the directories asks for what has lost its name.
     pub(super) held: Vec<(FileHint, LogFormat, File)>,
-}
-
-/// A quarter of what the process may open (`ulimit -n`), so that the store and clients have theirs; see proc_pid_limits(5).
-fn open_files_max() -> usize {
-    let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let soft: Option<usize> = limits
-        .lines()
-        .find_map(|line| line.strip_prefix("Max open files"))
-        .and_then(|limits| limits.split_whitespace().next())
-        .and_then(|soft| soft.parse().ok());
-    soft.map_or(OPEN_FILES_MAX, |soft| (soft / 4).clamp(4, OPEN_FILES_MAX))
 }
 
 impl ServerTail {
@@ -313,24 +299,6 @@ impl ServerTail {
         self.tracked.iter_mut().for_each(|t| t.aside = false);
     }
 
-    fn look_at_open_files(&mut self, scan: &mut Scan) {
-        for tracked in &mut self.tracked {
-            tracked.blocked = false;
-            tracked.release();
-            match tracked.look() {
-                Ok(Look::Holds) => {}
-                Ok(Look::Replaced) => {
-                    tracked.displace();
-                    self.shaken = true;
-                }
-                Err(error) => {
-                    tracked.blocked = true;
-                    scan.unreadable.push((tracked.row.file.path.clone(), error));
-                }
-            }
-        }
-    }
-
     fn listing_is_stale(&self) -> bool {
         let Some(listed) = self.listed else {
             return true;
@@ -394,38 +362,6 @@ impl ServerTail {
                 // What a watched one had and is gone, another format has told.
                 Verdict::Over(reason) => tracked.end(reason.filter(|_| choice.is_read(tracked))),
                 Verdict::GoesOn => {}
-            }
-        }
-    }
-
-    /// Closes what is beyond the limit: first files that are read to their end, the oldest of them first, then the newest of the others.
-    fn limit_open_files(&mut self) {
-        self.opened = 0;
-        let mut open: Vec<usize> = (0..self.tracked.len())
-            .filter(|index| self.tracked.get(*index).is_some_and(|t| t.reader.is_some()))
-            .collect();
-        let Some(excess) = open
-            .len()
-            .checked_sub(self.open_files_max)
-            .filter(|n| *n > 0)
-        else {
-            return;
-        };
-        let choice = self.choice();
-        open.sort_by_key(|index| {
-            self.tracked.get(*index).map(|t| {
-                let modified_us = t.row.file.modified_us;
-                match t.unread_bytes() {
-                    0 => (0, modified_us),
-                    _ if !choice.is_read(t) => (0, modified_us),
-                    _ => (1, modified_us.saturating_neg()),
-                }
-            })
-        });
-        for index in open.into_iter().take(excess) {
-            // A file without a name can't be opened again.
-            if let Some(tracked) = self.tracked.get_mut(index).filter(|t| t.named) {
-                tracked.reader = None;
             }
         }
     }

@@ -2,8 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![expect(clippy::print_stderr, reason = "a test that can't run here says so")]
 
-mod faults;
+mod compressed;
+mod folder;
+mod gone;
+mod listed;
 mod model;
+mod overwritten;
+mod rotated;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -2,7 +2,7 @@
 //!
 //! What can't be promised, and is let pass here: bytes that were written after the last look at a file and destroyed (by truncation, or by deletion
 //! while nothing held the file open) before the next look, when all that the last look saw had been read. Contents differ in their first line, as
-//! PostgreSQL's do by its time; `faults` has the cases where they don't yet.
+//! PostgreSQL's do by its time; `overwritten` has the cases where they don't yet.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
