@@ -585,7 +585,10 @@ fn a_position_that_the_store_has_lost_is_found_again() {
         let mut follow = world.follow();
         settle(&mut follow, store);
         assert_eq!(world.rows().len(), count, "compressed: {is_compressed}");
-        assert_eq!(world.stored().1, 0);
+        // Counted once, too; a last record that may go on isn't yet.
+        let counted = world.rows().iter().filter(|row| !row.open).count();
+        assert_eq!(counted, if is_compressed { 40 } else { 49 });
+        assert_eq!(world.stored(), (counted as u64, 0));
         let known = store.generations(Server::named("shop").id).unwrap();
         assert_eq!(known.len(), 1);
     }

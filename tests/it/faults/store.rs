@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     crash::dice,
-    oracle::{FORMATS, STDERR},
+    oracle::{FORMATS, Format},
     run::{StoreKind, Stores, World, count_rows, each, each_in, rounds},
 };
 use crate::plantail::signal;
@@ -404,7 +404,8 @@ fn row_57_power_cut_of_the_log() {
     each(
         "57",
         "the log lost its end in a power cut and grew again",
-        STDERR,
+        // What follows a csv record that is cut in a quoted text is row 44.
+        &[Format::Stderr, Format::Jsonlog],
         |world| {
             world.writer.write(300);
             world.start();
