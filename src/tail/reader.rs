@@ -223,6 +223,11 @@ impl Reader {
         })
     }
 
+    /// Another reader of the same open raw file.
+    pub(super) fn second(&self) -> io::Result<Self> {
+        Self::of(self.file.try_clone()?, self.codec)
+    }
+
     /// The open file, where its bytes lie as they are: it may be read from anywhere.
     pub(super) fn into_raw_file(self) -> Option<File> {
         (self.codec == Codec::Raw).then_some(self.file)

@@ -8,6 +8,7 @@ use std::io;
 use super::generation::{advanced, anchor_of};
 use super::reader::{Probe, Reader, Resume};
 use super::server_tail::ServerTail;
+use super::tracked::Tracked;
 use crate::model::position::{Codec, GenerationId};
 
 /// A generation that begins with what another one has told: the file of that one lost its end and may have grown again.
@@ -48,26 +49,23 @@ impl ServerTail {
         let Some(tracked) = tracked.filter(|t| t.placed) else {
             return Ok(None);
         };
-        let probe = match Probe::open(&tracked.row.file.path) {
-            Ok(probe) => probe,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+        let Some(mut reader) = tracked.second_reader()? else {
+            return Ok(None);
         };
-        Ok(match probe.resume(tracked.fingerprint())? {
-            Resume::At(reader, _) => Some(Reread {
-                reader,
-                at_bytes: tracked.taken_bytes(),
-            }),
-            Resume::Shorter(_) | Resume::Parted(_) | Resume::Other => None,
-        })
+        let at_bytes = tracked.taken_bytes();
+        reader.up_to(at_bytes)?;
+        Ok(Some(Reread { reader, at_bytes }))
     }
 
-    /// Everything of the generation before `to_bytes`, a record boundary that was reached by reading it aside, has been told: its position stands there.
+    /// Everything of the generation before `to_bytes`, a record boundary that was reached by reading it aside, has been told: its position stands there,
+    /// unless its file is another one by now.
     pub fn told_until(&mut self, generation: GenerationId, to_bytes: u64) -> io::Result<()> {
         let Some(tracked) = self.tracked.iter_mut().find(|t| t.row.id == generation) else {
             return Ok(());
         };
-        let mut reader = Probe::open(&tracked.row.file.path)?.reader()?;
+        let Some(mut reader) = tracked.second_reader()? else {
+            return Ok(());
+        };
         let before = reader.up_to(to_bytes)?;
         let row = advanced(&tracked.row, anchor_of(&before, to_bytes), &before);
         tracked.passed_over(row, before);
@@ -76,5 +74,25 @@ impl ServerTail {
             tracked.reader = None;
         }
         Ok(())
+    }
+}
+
+impl Tracked {
+    /// Another reader of its file, at the start, if that holds it. A raw file that is open may have lost its name.
+    fn second_reader(&self) -> io::Result<Option<Reader>> {
+        let open = self.reader.as_ref();
+        if let Some(reader) = open.filter(|_| self.row.codec == Codec::Raw) {
+            let holds = reader.verify(self.row.head, self.taken)?.is_some();
+            return holds.then(|| reader.second()).transpose();
+        }
+        let probe = match Probe::open(&self.row.file.path) {
+            Ok(probe) => probe,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match probe.resume(self.fingerprint())? {
+            Resume::At(..) => probe.reader().map(Some),
+            Resume::Shorter(_) | Resume::Parted(_) | Resume::Other => Ok(None),
+        }
     }
 }

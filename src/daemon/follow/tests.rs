@@ -74,6 +74,11 @@ impl World {
     }
 
     fn follow_with(&self, log_line_prefix: Option<&str>) -> Follow {
+        self.follow_by(log_line_prefix, tail::Config::default().read_bytes)
+    }
+
+    /// In stretches of so many bytes.
+    fn follow_by(&self, log_line_prefix: Option<&str>, read_bytes: usize) -> Follow {
         let server = ingest::ServerConfig {
             name: "shop".to_owned(),
             paths: vec![self.folder.path().join("log")],
@@ -89,6 +94,7 @@ impl World {
                 notify: false,
                 quiet_after: Duration::ZERO,
                 follow_bytes: 1,
+                read_bytes,
                 ..tail::Config::default()
             },
             record: record::Config::default(),
@@ -544,7 +550,7 @@ fn what_stands_before_a_cut_is_not_taken_in_again() {
     file.unwrap().set_len(cut as u64).unwrap();
     world.append("a.log", "\n");
     world.write("a.log", 400, 300);
-    let mut follow = world.follow();
+    let mut follow = world.follow_by(Some("%m [%p] "), 500);
     settle(&mut follow, store);
     assert_eq!(world.stored(), (400 + 300, 1));
     // Not even what is left of the one that was cut; the last one may go on.
@@ -582,7 +588,7 @@ fn a_position_that_the_store_has_lost_is_found_again() {
             world.append("a.log", &statements("", 40..50));
         }
         let count = if is_compressed { 40 } else { 50 };
-        let mut follow = world.follow();
+        let mut follow = world.follow_by(Some("%m [%p] "), 500);
         settle(&mut follow, store);
         assert_eq!(world.rows().len(), count, "compressed: {is_compressed}");
         // Counted once, too; a last record that may go on isn't yet.

@@ -99,7 +99,7 @@ impl Error {
 /// What a turn of the loop did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
-    /// A batch was committed; more may be there.
+    /// A batch was committed, or looked at and found in the store; more may be there.
     Committed,
     /// Everything that was there has been read.
     CaughtUp,
@@ -219,10 +219,7 @@ impl ServerIngest {
     pub fn scan(&mut self) -> Scan {
         let scan = self.tail.scan();
         for retelling in &scan.retellings {
-            let retold = Retold {
-                of: retelling.of,
-                until_bytes: retelling.until_bytes,
-            };
+            let retold = Retold::of(retelling.of, retelling.until_bytes);
             self.retold.insert(retelling.generation, retold);
         }
         let found = scan.new.iter().chain(&scan.moved);
@@ -236,19 +233,19 @@ impl ServerIngest {
     }
 
     /// Stores what was found of files that live on before anything is read of them, so that one that vanishes before its first commit leaves a gap.
-    fn note(&mut self, now: Timestamp) -> Result<(), Error> {
+    /// Whether that is done.
+    fn note(&mut self, now: Timestamp) -> Result<bool, Error> {
         while let Some(generation) = self.unnoted.iter().next().copied() {
             // Before its position is in the store: a kill in between would leave it where it begins to tell again.
-            if let Some(retold) = self.retold.get(&generation).copied() {
-                self.skip_retold(generation, retold, now)?;
-                self.retold.remove(&generation);
+            if !self.skip_retold(generation, now)? {
+                return Ok(false);
             }
             let committed_bytes = self.tail.committed_bytes(generation)?;
             let row = self.tail.checkpoint(generation, committed_bytes)?;
             self.store.note_generation(self.claim.number(), &row)?;
             self.unnoted.remove(&generation);
         }
-        Ok(())
+        Ok(true)
     }
 
     /// How many batches were committed.
@@ -264,7 +261,9 @@ impl ServerIngest {
     /// Reads and commits the next stretch of log. `now` bounds the times that records may claim. While nothing tells how the log is written, that is an
     /// error once everything has been looked at.
     pub fn turn(&mut self, now: Timestamp) -> Result<Turn, Error> {
-        self.note(now)?;
+        if !self.note(now)? {
+            return Ok(Turn::Committed);
+        }
         self.follow_watched(now)?;
         let Some(chunk) = self.next_chunk()? else {
             self.preview(now)?;

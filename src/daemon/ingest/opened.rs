@@ -48,11 +48,7 @@ impl Opened {
         let mut retold = HashMap::new();
         for row in store.generations_without_position(identity.id)? {
             tracing::warn!(server = %identity.name, path = %row.file.path.display(), "the store has lost its position in this log; looking for what it has of it");
-            let again = Retold {
-                of: row.id,
-                until_bytes: u64::MAX,
-            };
-            retold.insert(row.id, again);
+            retold.insert(row.id, Retold::of(row.id, u64::MAX));
             known.push(Generation {
                 state: row.state,
                 ..tail::unread(&row)

@@ -15,14 +15,31 @@ use crate::{
     model::{execution::Execution, position::GenerationId},
     record::{Assembled, Assembler},
     store::ExecutionKey,
-    tail::Chunk,
+    tail::{Chunk, Reread},
 };
 
-/// Under which generation the store has what comes again, and up to where it may.
-#[derive(Debug, Clone, Copy)]
+/// Under which generation the store has what comes again, up to where it may, and how far it was looked at.
 pub(super) struct Retold {
-    pub(super) of: GenerationId,
-    pub(super) until_bytes: u64,
+    of: GenerationId,
+    until_bytes: u64,
+    reading: Option<Reading>,
+}
+
+impl Retold {
+    pub(super) fn of(of: GenerationId, until_bytes: u64) -> Self {
+        Self {
+            of,
+            until_bytes,
+            reading: None,
+        }
+    }
+}
+
+struct Reading {
+    reread: Reread,
+    teller: Option<Teller>,
+    /// The end of the last record that the store has.
+    told_until: Option<u64>,
 }
 
 /// An execution as it was after a record, and where that ends.
@@ -33,48 +50,67 @@ struct Told {
 }
 
 impl ServerIngest {
-    /// Moves the position of a generation that was found behind what the store has of it.
+    /// Looks at the next stretch of a generation that was found, and at its end moves the position behind what the store has of it. Whether that is done:
+    /// a log may be long, and the loop has other work.
     pub(super) fn skip_retold(
         &mut self,
         generation: GenerationId,
-        retold: Retold,
         now: Timestamp,
-    ) -> Result<(), Error> {
-        let unreadable = |source| Error::Reread { source };
-        let Some(mut reread) = self.tail.reread(generation).map_err(unreadable)? else {
-            return Ok(());
+    ) -> Result<bool, Error> {
+        let Some(mut retold) = self.retold.remove(&generation) else {
+            return Ok(true);
         };
-        let mut teller: Option<Teller> = None;
-        let mut told_until = None;
-        loop {
-            let start_bytes = reread.at_bytes();
-            let left = retold.until_bytes.saturating_sub(start_bytes);
-            let limit = usize::try_from(left).map_or(usize::MAX, |left| left);
-            let bytes = reread
-                .read(limit.min(self.config.tail.read_bytes))
-                .map_err(unreadable)?;
-            let is_end = bytes.is_empty();
-            let teller = match &mut teller {
-                Some(teller) => teller,
-                None if is_end => break,
-                None => match self.teller(generation, retold.of, start_bytes, &bytes)? {
-                    Some(begun) => teller.insert(begun),
-                    None => return Ok(()),
-                },
-            };
-            let told = teller.take(&bytes, now);
-            told_until = self.last_stored(generation, &told)?.or(told_until);
-            if is_end {
-                break;
-            }
+        let done = self.read_aside(generation, &mut retold, now);
+        if !matches!(done, Ok(true)) {
+            self.retold.insert(generation, retold);
         }
-        if let Some(to_bytes) = told_until {
+        done
+    }
+
+    fn read_aside(
+        &mut self,
+        generation: GenerationId,
+        retold: &mut Retold,
+        now: Timestamp,
+    ) -> Result<bool, Error> {
+        let unreadable = |source| Error::Reread { source };
+        let mut reading = match retold.reading.take() {
+            Some(reading) => reading,
+            None => match self.tail.reread(generation).map_err(unreadable)? {
+                Some(reread) => Reading {
+                    reread,
+                    teller: None,
+                    told_until: None,
+                },
+                None => return Ok(true),
+            },
+        };
+        let start_bytes = reading.reread.at_bytes();
+        let left = retold.until_bytes.saturating_sub(start_bytes);
+        let limit = usize::try_from(left).unwrap_or(usize::MAX);
+        let bytes = reading
+            .reread
+            .read(limit.min(self.config.tail.read_bytes))
+            .map_err(unreadable)?;
+        if reading.teller.is_none() && !bytes.is_empty() {
+            reading.teller = self.teller(generation, retold.of, start_bytes, &bytes)?;
+        }
+        let Some(teller) = &mut reading.teller else {
+            return Ok(true);
+        };
+        let told = teller.take(&bytes, now);
+        reading.told_until = self.last_stored(generation, &told)?.or(reading.told_until);
+        if !bytes.is_empty() {
+            retold.reading = Some(reading);
+            return Ok(false);
+        }
+        if let Some(to_bytes) = reading.told_until {
             self.tail
                 .told_until(generation, to_bytes)
                 .map_err(unreadable)?;
             tracing::info!(server = %self.server.name, to_bytes, "log bytes passed over: the store has what they say");
         }
-        Ok(())
+        Ok(true)
     }
 
     /// `None` where nothing tells how the log is written.
