@@ -148,7 +148,7 @@ impl Place {
 }
 
 impl Connections {
-    /// Creates what is missing of the store and brings its schema up to date.
+    /// Creates what is missing of the store and brings its schema up to date; for who is going to write.
     pub(super) fn open(url: &StoreUrl) -> Result<Self, Error> {
         let place = match url {
             StoreUrl::Sqlite(path) => Place::Sqlite(Database::create(path, |database| {
@@ -159,6 +159,10 @@ impl Connections {
                 let mut connection =
                     Connection::Postgres(postgres::connect(server, Access::Write)?);
                 migrations::run(&server.to_string(), &mut connection)?;
+                if let Connection::Postgres(session) = &mut connection {
+                    let tables = postgres::migrations::tables();
+                    postgres::rights::check(session, &tables, Access::Write)?;
+                }
                 Place::postgres(server)
             }
         };
@@ -172,6 +176,8 @@ impl Connections {
             store: server.to_string(),
             source,
         })?;
+        let tables = postgres::migrations::tables();
+        postgres::rights::check(&mut session, &tables, Access::Read)?;
         Ok(Self::of(Place::postgres(server)))
     }
 

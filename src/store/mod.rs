@@ -58,6 +58,7 @@ pub use backend::postgres::{
     Error as PostgresError, FileError, PostgresUrl, UrlError,
     migrations::MigrationError,
     partition::{PartitionError, Span},
+    rights::RightsError,
 };
 pub use backup::{Backup, backup};
 pub use claim::{ClaimNumber, IngestClaim};
@@ -216,6 +217,8 @@ pub enum Error {
         server: String,
         source: std::io::Error,
     },
+    #[error(transparent)]
+    Rights(#[from] RightsError),
     #[error(transparent)]
     Partition(#[from] PartitionError),
     #[error("{store}: {source}")]

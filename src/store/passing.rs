@@ -5,7 +5,7 @@
 
 use std::io::{self, ErrorKind};
 
-use super::{Error, MigrationError, PartitionError};
+use super::{Error, MigrationError, PartitionError, RightsError};
 
 /// What SQLite says of a database that no wait mends (`sqlite3_errstr`).
 const LASTING: [&str; 3] = [
@@ -19,6 +19,8 @@ const PASSING_OS_ERRORS: [i32; 3] = [5, 23, 24];
 
 impl Error {
     /// Whether the store may do it later, unasked: it is locked, busy, full, read-only, or out of reach for now. False for what somebody has to mend.
+    /// A statement that PostgreSQL refuses for want of a privilege passes: rights are looked up when a store is opened, so what is missing later was
+    /// taken away meanwhile and may be given back.
     pub fn is_passing(&self) -> bool {
         match self {
             Self::Create { source, .. } | Self::Claim { source, .. } => is_passing_io(source),
@@ -35,12 +37,15 @@ impl Error {
                 source:
                     MigrationError::Read(error)
                     | MigrationError::Failed { source: error, .. }
-                    | MigrationError::Sql(error),
+                    | MigrationError::Sql(error)
+                    | MigrationError::Rights(RightsError::Unknown(error)),
                 ..
-            } => is_passing_sql(error),
+            }
+            | Self::Rights(RightsError::Unknown(error)) => is_passing_sql(error),
             Self::Claimed { .. } => true,
             Self::Partition(PartitionError::TooFarAhead { .. } | PartitionError::Bounds { .. })
             | Self::Migration { .. }
+            | Self::Rights(_)
             | Self::PostgresUrl(_)
             | Self::ClaimLost => false,
             Self::UnsupportedScheme { .. }
@@ -168,7 +173,12 @@ mod tests {
     use super::*;
     use crate::{
         model::position::Server,
-        store::{Config, Store, StoreUrl, fixture::Fixture, sql::Sql},
+        store::{
+            Config, Store, StoreUrl,
+            backend::postgres::fixture::Database,
+            fixture::{self, Fixture},
+            sql::Sql,
+        },
     };
 
     fn opened(path: &Path) -> Result<Store, Error> {
@@ -212,6 +222,31 @@ mod tests {
             source: io::Error::from_raw_os_error(28),
         };
         assert!(full.is_passing());
+    }
+
+    #[test]
+    fn a_right_that_is_taken_away_may_be_given_back() {
+        let Some(database) = Database::new() else {
+            return;
+        };
+        let url = |role: &str| StoreUrl::Postgres(Box::new(database.url(role)));
+        fixture::open(&url("postgres")).unwrap();
+        database.psql(
+            "CREATE ROLE granted LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO granted",
+        );
+        let store = fixture::open(&url("granted")).unwrap();
+        let store_server = || store.ensure_server(&Server::named("shop"));
+        database.psql("REVOKE INSERT ON servers FROM granted");
+        let error = store_server().unwrap_err();
+        assert!(error.is_passing() && !error.loses_claim(), "{error}");
+        let refused = fixture::open(&url("granted")).err().unwrap();
+        assert!(
+            matches!(refused, Error::Rights(RightsError::Write { .. })),
+            "{refused}"
+        );
+        assert!(!refused.is_passing());
+        database.psql("GRANT INSERT ON servers TO granted");
+        store_server().unwrap();
     }
 
     #[test]

@@ -150,12 +150,24 @@ fn agents_write_into_one_database_and_a_reader_serves_it() {
     let summary = reader.stdout(&["summary"]);
     assert!(summary.contains("forum: 70 logged executions"), "{summary}");
     let log = agents[0].0.path("postgresql.log");
-    let output = reader.run(&["import", log.to_str().unwrap()]);
-    let message = String::from_utf8(output.stderr).unwrap();
-    assert!(
-        !output.status.success() && message.contains("permission denied"),
-        "{message}"
-    );
+    for command in [
+        &["import", log.to_str().unwrap()][..],
+        &["watch", "--no-api", log.to_str().unwrap()],
+    ] {
+        let mut process = Background::start(reader.command(command), &reader);
+        let status = wait_for(|| process.0.try_wait().unwrap());
+        let message = fs::read_to_string(reader.path("log")).unwrap();
+        assert_eq!(
+            status.and_then(|status| status.code()),
+            Some(1),
+            "{command:?}: {message}"
+        );
+        let told = "role plantail_reader may not write to the store, it lacks INSERT, UPDATE, DELETE on table servers";
+        assert!(
+            message.contains(told) && message.contains("GRANT plantail_owner TO plantail_reader"),
+            "{command:?}: {message}"
+        );
+    }
     assert_eq!(database::count_rows(&url), Some(110));
 
     // An older schema is not brought up to date by who only reads.

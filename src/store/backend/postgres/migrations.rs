@@ -7,10 +7,16 @@
 
 use diesel::{
     Connection, ExpressionMethods, QueryDsl, QueryResult, RunQueryDsl,
-    connection::SimpleConnection, dsl::sql, migration::CREATE_MIGRATIONS_TABLE, sql_types::Bool,
+    connection::SimpleConnection,
+    dsl::sql,
+    migration::CREATE_MIGRATIONS_TABLE,
+    sql_types::{Array, Bool, Nullable, Text},
 };
 
-use super::PgConnection;
+use super::{
+    Access, PgConnection,
+    rights::{self, RightsError},
+};
 use crate::statement::lexer::{TokenKind, tokens};
 
 struct Migration {
@@ -83,6 +89,13 @@ pub enum MigrationError {
         store_version: Option<String>,
         known_version: String,
     },
+    #[error(
+        "role {role} finds no schema that it may use in its search_path, so it finds no store: \
+         GRANT USAGE ON SCHEMA public TO {role}, or name the schema in its search_path"
+    )]
+    NoSchema { role: String },
+    #[error(transparent)]
+    Rights(#[from] RightsError),
     #[error("cannot read which schema the store has: {0}")]
     Read(#[source] diesel::result::Error),
     #[error("migration {name} of the store failed and was undone, at {statement:?}: {source}")]
@@ -107,7 +120,7 @@ pub(in crate::store) fn run(
     match check_version(connection) {
         Ok(()) => return Ok(Vec::new()),
         Err(older @ MigrationError::Older { .. }) => {
-            if !may_make_tables(connection).map_err(MigrationError::Read)? {
+            if !may_migrate(connection).map_err(MigrationError::Read)? {
                 return Err(older);
             }
         }
@@ -133,14 +146,20 @@ pub(in crate::store) fn run(
     })
 }
 
-/// Whether the schema is exactly the one that this program knows; for whoever may not change it.
+/// Whether the schema is exactly the one that this program knows; for whoever may not change it. Who may not look is told what that takes.
 pub(in crate::store) fn check_version(connection: &mut PgConnection) -> Result<(), MigrationError> {
-    let there: bool = diesel::select(sql::<Bool>(
-        "to_regclass('__diesel_schema_migrations') IS NOT NULL",
+    let (there, schema, role): (bool, Option<String>, String) = diesel::select((
+        sql::<Bool>("to_regclass('__diesel_schema_migrations') IS NOT NULL"),
+        sql::<Nullable<Text>>("current_schema()::text"),
+        sql::<Text>("quote_ident(current_user)"),
     ))
     .get_result(connection)
     .map_err(MigrationError::Read)?;
+    if schema.is_none() {
+        return Err(MigrationError::NoSchema { role });
+    }
     let applied = if there {
+        rights::check(connection, &["__diesel_schema_migrations"], Access::Read)?;
         applied(connection).map_err(MigrationError::Read)?
     } else {
         Vec::new()
@@ -156,12 +175,28 @@ pub(in crate::store) fn check_version(connection: &mut PgConnection) -> Result<(
     Ok(())
 }
 
-/// True also where no schema is there to make them in: what says so is the attempt.
-fn may_make_tables(connection: &mut PgConnection) -> QueryResult<bool> {
-    diesel::select(sql::<Bool>(
-        "has_schema_privilege(current_schema()::text, 'CREATE') IS NOT FALSE",
-    ))
-    .get_result(connection)
+/// Whether the role may make tables, and alter those that are there: only owners can.
+fn may_migrate(connection: &mut PgConnection) -> QueryResult<bool> {
+    let owns = sql::<Bool>(
+        "has_schema_privilege(current_schema()::text, 'CREATE') AND NOT EXISTS ( \
+         SELECT 1 FROM pg_class c WHERE c.oid = ANY (SELECT to_regclass(name) FROM unnest(",
+    )
+    .bind::<Array<Text>, _>(tables())
+    .sql(") name) AND NOT pg_has_role(c.relowner, 'USAGE'))");
+    diesel::select(owns).get_result(connection)
+}
+
+/// Every table that the migrations make, in their order: each is given to app_distribute.
+pub(in crate::store) fn tables() -> Vec<&'static str> {
+    let statements = MIGRATIONS
+        .iter()
+        .flat_map(|migration| statements(migration.up));
+    statements
+        .filter_map(|statement| {
+            let given = statement.strip_prefix("SELECT app_distribute('")?;
+            given.split('\'').next()
+        })
+        .collect()
 }
 
 fn prepare(connection: &mut PgConnection) -> QueryResult<()> {
@@ -295,7 +330,7 @@ mod tests {
     fn in_sqlite() -> Vec<String> {
         #[derive(QueryableByName)]
         struct Line {
-            #[diesel(sql_type = diesel::sql_types::Text)]
+            #[diesel(sql_type = Text)]
             line: String,
         }
         let mut sqlite = SqliteConnection::establish(":memory:").unwrap();

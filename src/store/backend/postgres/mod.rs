@@ -10,6 +10,7 @@ pub(in crate::store) mod fixture;
 pub(in crate::store) mod migrations;
 pub(in crate::store) mod partition;
 mod passfile;
+pub(in crate::store) mod rights;
 #[cfg(test)]
 mod roles_tests;
 mod runtime;

@@ -6,10 +6,11 @@ use diesel::connection::SimpleConnection;
 use jiff::Timestamp;
 
 use super::{
-    Access, connect,
+    Access, Session, connect,
     fixture::{Database, Server},
     migrations::{self, MigrationError, statements},
     partition::{Partitions, TABLES},
+    rights,
 };
 
 /// The blocks of SQL in a section of the document.
@@ -77,6 +78,44 @@ fn the_writer_writes_as_the_owner_and_the_reader_only_reads() {
             .batch_execute(&format!("SELECT count(*) FROM {table}"))
             .unwrap();
     }
+    let may = |session: &mut Session, access| rights::check(session, &migrations::tables(), access);
+    may(&mut writer, Access::Write).unwrap();
+    may(&mut reader, Access::Read).unwrap();
+    // What is asked for doesn't depend on what the session has been set to.
+    let refused = may(&mut reader, Access::Write).unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "role plantail_reader may not write to the store, it lacks INSERT, UPDATE, DELETE on table servers: name the role that writes in the \
+         store URL, or let this one act as the owner of the tables: GRANT plantail_owner TO plantail_reader; \
+         ALTER ROLE plantail_reader IN DATABASE plantail SET role = plantail_owner"
+    );
+    database.psql("REVOKE SELECT ON incidents FROM plantail_reader");
+    let refused = may(&mut reader, Access::Read).unwrap_err().to_string();
+    assert_eq!(
+        refused,
+        "role plantail_reader may not read the store, it lacks SELECT on table incidents: let it read as plantail_owner, the owner: \
+         GRANT SELECT ON ALL TABLES IN SCHEMA public TO plantail_reader"
+    );
+    let remedy = refused.rsplit(": ").next().unwrap();
+    database.psql(remedy);
+    may(&mut reader, Access::Read).unwrap();
+    database.psql("REVOKE USAGE ON SCHEMA public FROM plantail_reader");
+    for refused in [
+        migrations::check_version(&mut reader),
+        migrations::run(&mut open("plantail_reader", Access::Write)).map(|_| ()),
+    ] {
+        let refused = refused.unwrap_err().to_string();
+        let (why, remedy) = refused.split_once(": ").unwrap();
+        assert_eq!(
+            why,
+            "role plantail_reader finds no schema that it may use in its search_path, so it finds no store"
+        );
+        database.psql(remedy.split(',').next().unwrap());
+        migrations::check_version(&mut reader).unwrap();
+        database.psql("REVOKE USAGE ON SCHEMA public FROM plantail_reader");
+    }
+    database.psql("GRANT USAGE ON SCHEMA public TO plantail_reader");
+
     // Not only because its transactions are read-only.
     let mut would_write = open("plantail_reader", Access::Write);
     for (statement, refusal) in [
