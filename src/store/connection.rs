@@ -156,8 +156,10 @@ impl Connections {
                 migrations::run(&store, &mut Connection::Sqlite(database.writer()?))
             })?),
             StoreUrl::Postgres(server) => {
-                let mut connection =
-                    Connection::Postgres(postgres::connect(server, Access::Write)?);
+                let session = postgres::connect(server, Access::Write)?;
+                // An index of a large table may take its time.
+                session.answer_within(None);
+                let mut connection = Connection::Postgres(session);
                 migrations::run(&server.to_string(), &mut connection)?;
                 if let Connection::Postgres(session) = &mut connection {
                     let tables = postgres::migrations::tables();
@@ -302,6 +304,7 @@ mod tests {
         model::position::Server,
         store::{
             ExecutionPage, Store,
+            backend::postgres::fixture::{Database, StandsStill},
             fixture::{Fixture, batch, execution, open},
         },
     };
@@ -472,6 +475,35 @@ mod tests {
                 .read(|reader| Ok(reader.executions(&page)?.len()));
             assert_eq!(after.unwrap(), 2);
         }
+    }
+
+    #[test]
+    fn a_server_that_stands_still_costs_a_connection_and_nothing_else() {
+        let Some(database) = Database::new() else {
+            return;
+        };
+        let store = open(&StoreUrl::Postgres(Box::new(database.url("postgres")))).unwrap();
+        let server = Server::named("shop");
+        store.ensure_server(&server).unwrap();
+        let mut first = batch(server.id, 0, 10);
+        first.executions = vec![execution(server.id, "select $1", 0, 1.0)];
+        store.ingest(&first, &|_| Vec::new()).unwrap();
+        {
+            let Connection::Postgres(session) = &*store.connections.writer().unwrap() else {
+                panic!("a store in PostgreSQL");
+            };
+            session.answer_within(Some(std::time::Duration::from_millis(300)));
+        }
+        let writers = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'plantail' AND query = 'COMMIT'";
+        let still = StandsStill::of(&database.psql(writers));
+        let mut second = batch(server.id, 10, 20);
+        second.executions = vec![execution(server.id, "select $1", 10, 1.0)];
+        let error = store.ingest(&second, &|_| Vec::new()).unwrap_err();
+        assert!(error.is_passing() && !error.loses_claim(), "{error}");
+        // On a connection of its own, while the other one still stands.
+        store.ingest(&second, &|_| Vec::new()).unwrap();
+        drop(still);
+        assert_eq!(database.psql("SELECT count(*) FROM executions"), "2");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! URL and purpose come in, a [`Session`] goes out that is ready for statements, or the error that says which server refused and why.
 
-use std::{error::Error as StdError, io, time::Duration};
+use std::{error::Error as StdError, io, sync::Arc, time::Duration};
 
 use diesel_async::{AsyncPgConnection, SimpleAsyncConnection};
 use rustls::CertificateError;
@@ -16,7 +16,9 @@ use tokio_postgres::{
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::{
-    Access, Error, OLDEST_SERVER, PgConnection, Place, Session, passfile, runtime, tls,
+    Access, Error, OLDEST_SERVER, PgConnection, Place, Session, passfile,
+    runtime::{self, Bound},
+    tls,
     url::{Endpoint, Host, PostgresUrl, SslMode},
 };
 
@@ -29,11 +31,15 @@ const TCP_USER_TIMEOUT: Duration = Duration::from_secs(25);
 
 /// For every connection. Notices ("already exists, skipping") would go nowhere; compiling costs more than any of our statements takes.
 const SHARED: &str = "SET client_min_messages = warning; SET jit = off;";
-/// Batches take milliseconds. The timeouts end what hangs, so that a lost daemon's locks don't stop the next one.
-const WRITER: &str = "SET statement_timeout = '2min'; SET lock_timeout = '30s'; SET idle_in_transaction_session_timeout = '2min';";
+/// Batches take milliseconds. The timeouts end what hangs, so that a lost daemon's locks don't stop the next one. All of them, and [`ANSWER`], are
+/// under the minute after which the service manager takes a daemon for dead that doesn't get on.
+const WRITER: &str = "SET lock_timeout = '20s'; SET idle_in_transaction_session_timeout = '1min';";
 /// One snapshot for all statements of a transaction, which is one document of the API.
 const READER: &str = "SET default_transaction_read_only = on; SET default_transaction_isolation = 'repeatable read'; \
-                      SET statement_timeout = '30s'; SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '1min';";
+                      SET lock_timeout = '5s'; SET idle_in_transaction_session_timeout = '1min';";
+/// How long the server lets a statement run, and how much longer its answer may take until the connection is given up.
+const STATEMENT: Duration = Duration::from_secs(30);
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// Connects to the first server of the URL that takes us. Waits; must not be called from a thread that runs asynchronous tasks.
 ///
@@ -149,12 +155,15 @@ async fn open(
         Access::Write => WRITER,
         Access::Read => READER,
     };
-    SimpleAsyncConnection::batch_execute(&mut connection, &format!("{SHARED} {settings}"))
+    let statement_ms = STATEMENT.as_millis();
+    let settings = format!("{SHARED} SET statement_timeout = {statement_ms}; {settings}");
+    SimpleAsyncConnection::batch_execute(&mut connection, &settings)
         .await
         .map_err(|error| setup(Box::new(error)))?;
+    let bound = Bound::new(STATEMENT + ANSWER, driver.abort_handle(), &place.server);
     Ok(Session {
-        connection: PgConnection::from(connection),
-        driver,
+        connection: runtime::bounded(Arc::clone(&bound), || PgConnection::from(connection)),
+        bound,
     })
 }
 
@@ -214,7 +223,9 @@ mod tests {
         super::{Access, PgConnection},
         Duration, PostgresUrl, StdError, connect,
     };
-    use crate::store::backend::postgres::fixture::{Database, PASSWORD, PASSWORD_ENCODED, Server};
+    use crate::store::backend::postgres::fixture::{
+        Database, PASSWORD, PASSWORD_ENCODED, Server, StandsStill,
+    };
 
     fn shown(connection: &mut PgConnection, expression: &str) -> String {
         diesel::select(sql::<Text>(&format!("({expression})::text")))
@@ -421,6 +432,31 @@ mod tests {
             error.to_string(),
             "cannot execute CREATE TABLE in a read-only transaction"
         );
+    }
+
+    #[test]
+    fn a_server_that_stands_still_is_given_up() {
+        let Some(database) = Database::new() else {
+            return;
+        };
+        let mut session = database.writer();
+        assert_eq!(
+            shown(&mut session, "SELECT current_setting('statement_timeout')"),
+            "30s"
+        );
+        let process = shown(&mut session, "SELECT pg_backend_pid()");
+        session.answer_within(Some(Duration::from_millis(300)));
+        shown(&mut session, "SELECT 1");
+        let began = std::time::Instant::now();
+        let still = StandsStill::of(&process);
+        let failed = session.transaction(|connection| connection.batch_execute("SELECT 1"));
+        let error: diesel::result::Error = failed.unwrap_err();
+        assert!(error.to_string().contains("closed"), "{error}");
+        assert!(began.elapsed() < Duration::from_secs(10));
+        assert!(session.is_broken());
+        // The server is there for others.
+        shown(&mut database.writer(), "SELECT 1");
+        drop(still);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use std::{
     fs,
     path::PathBuf,
+    process::Command,
     sync::{
         Arc, Mutex, PoisonError, Weak,
         atomic::{AtomicU32, Ordering},
@@ -104,6 +105,31 @@ impl Server {
         let socket = self.harness.socket();
         socket.parent().unwrap().to_str().unwrap().to_owned()
     }
+}
+
+/// A process of the server that is stopped, as all of it is on a machine whose disk hangs: its connection stays open and nothing answers. Goes on when
+/// dropped.
+pub(in crate::store) struct StandsStill {
+    process: String,
+}
+
+impl StandsStill {
+    pub(in crate::store) fn of(process: &str) -> Self {
+        let process = process.to_owned();
+        signal("-STOP", &process);
+        Self { process }
+    }
+}
+
+impl Drop for StandsStill {
+    fn drop(&mut self) {
+        signal("-CONT", &self.process);
+    }
+}
+
+fn signal(signal: &str, process: &str) {
+    let kill = Command::new("kill").args([signal, process]).status();
+    assert!(kill.unwrap().success());
 }
 
 /// A database of its own.

@@ -23,13 +23,14 @@ use std::{
     fmt, io,
     ops::{Deref, DerefMut},
     sync::Arc,
+    time::Duration,
 };
 
 use diesel::connection::TransactionManager;
 use diesel_async::{AsyncPgConnection, async_connection_wrapper::AsyncConnectionWrapper};
-use tokio::task::JoinHandle;
 
 pub(in crate::store) use connect::connect;
+use runtime::Bound;
 pub(in crate::store) use runtime::StoreRuntime;
 pub use tls::FileError;
 pub use url::PostgresUrl;
@@ -53,17 +54,23 @@ pub(in crate::store) enum Access {
 /// An open connection. Dropping it ends it; the server rolls back what was not committed.
 pub(in crate::store) struct Session {
     connection: PgConnection,
-    /// Moves its bytes; ends with the connection, whoever ended that.
-    driver: JoinHandle<()>,
+    bound: Arc<Bound>,
 }
 
 impl Session {
+    /// Gives the connection up when the answer to a statement takes longer than that, from the next one on; `None` waits for ever. Whoever waits
+    /// then hears that the connection is closed; whether a commit has taken place isn't known.
+    pub(in crate::store) fn answer_within(&self, limit: Option<Duration>) {
+        self.bound.set(limit);
+    }
+
     /// Whether to replace it instead of using it again: the connection has ended, as far as this machine knows, or a transaction was left
     /// open or could not be rolled back. Asks nobody, so that it costs nothing; a server that has vanished without a word is noticed by
-    /// the next statement, within 30 seconds.
+    /// the next statement, within 30 seconds, and one that stands still within 40.
     pub(in crate::store) fn is_broken(&mut self) -> bool {
         type Manager = <PgConnection as diesel::Connection>::TransactionManager;
-        self.driver.is_finished() || Manager::is_broken_transaction_manager(&mut self.connection)
+        self.bound.connection_has_ended()
+            || Manager::is_broken_transaction_manager(&mut self.connection)
     }
 }
 
