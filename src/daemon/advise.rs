@@ -19,10 +19,15 @@ const ATTEMPTS: u32 = 6;
 const RETRY_AFTER: Duration = Duration::from_secs(30);
 const RETRY_AFTER_MOST: Duration = Duration::from_secs(3600);
 
+/// How much longer a job is claimed than the model may take for it: reading the case, storing the answer, clocks that differ.
+const LEASE_BEYOND_ANSWER: Duration = Duration::from_secs(300);
+
 /// The worker that holds the model's client.
 pub struct Advisor {
     client: Client,
     store: Store,
+    /// Longer than the longest call: nobody else asks the same meanwhile.
+    lease: Duration,
 }
 
 impl Advisor {
@@ -34,6 +39,7 @@ impl Advisor {
         Ok(Some(Self {
             client: Client::new(config)?,
             store: store.clone(),
+            lease: config.timeout.saturating_add(LEASE_BEYOND_ANSWER),
         }))
     }
 
@@ -58,9 +64,11 @@ impl Advisor {
 
     /// Takes the next job; false when none may run or the store can't be asked.
     async fn next(&self) -> bool {
+        let lease = self.lease;
         let claimed = self
-            .with_store(|store| {
-                let Some(job) = store.claim_advice_job(Timestamp::now().as_microsecond())? else {
+            .with_store(move |store| {
+                let now_us = Timestamp::now().as_microsecond();
+                let Some(job) = store.claim_advice_job(now_us, lease)? else {
                     return Ok(None);
                 };
                 let case = store.read(|reader| case(reader, &job))?;
@@ -161,4 +169,29 @@ fn case(reader: &mut Reader<'_>, job: &AdviceJob) -> Result<Option<Case>, store:
             .collect(),
         findings,
     }))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+    use super::*;
+    use crate::store::StoreUrl;
+
+    #[test]
+    fn a_job_is_claimed_for_longer_than_the_longest_call_takes() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = StoreUrl::sqlite(&folder.path().join("plantail.db"));
+        let store = Store::open(&url.into()).unwrap();
+        let longest = Duration::from_millis(600_000);
+        let config = advice::Config {
+            provider: Some(advice::Provider::OpenAiCompatible),
+            endpoint: "http://127.0.0.1:9/v1".to_owned(),
+            model: "m".to_owned(),
+            timeout: longest,
+            ..advice::Config::default()
+        };
+        let advisor = Advisor::new(&config, &store).unwrap().unwrap();
+        assert!(advisor.lease >= longest + Duration::from_secs(60));
+    }
 }

@@ -22,9 +22,6 @@ use crate::model::{
     recommendation::Recommendation, stable_id,
 };
 
-/// How long a claimed job belongs to its claimant. Longer than any request to a model may take.
-const ADVICE_LEASE: Duration = Duration::from_secs(600);
-
 /// A claimed job.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AdviceJob {
@@ -89,8 +86,14 @@ struct Row {
 }
 
 impl Store {
-    /// Claims the job that has waited longest, if one may run at `now_us` (microseconds since the epoch).
-    pub fn claim_advice_job(&self, now_us: i64) -> Result<Option<AdviceJob>, Error> {
+    /// Claims the job that has waited longest, if one may run at `now_us` (microseconds since the epoch), for as long as `lease`: longer than its
+    /// work may take.
+    pub fn claim_advice_job(
+        &self,
+        now_us: i64,
+        lease: Duration,
+    ) -> Result<Option<AdviceJob>, Error> {
+        let until_us = now_us.saturating_add(i64::try_from(lease.as_micros()).unwrap_or(i64::MAX));
         let mut writer = self.connections.writer()?;
         let waiting: Vec<Waiting> = Sql::new(
             "SELECT server_id FROM advice_jobs \
@@ -101,7 +104,7 @@ impl Store {
         .load(&mut writer)?;
         // A queue is claimed from server by server: a store that is spread over machines can't lock rows of several at once.
         for Waiting { server_id } in waiting {
-            let job = writer.write(|connection| claim(connection, server_id, now_us))?;
+            let job = writer.write(|connection| claim(connection, server_id, now_us, until_us))?;
             if job.is_some() {
                 return Ok(job);
             }
@@ -180,6 +183,7 @@ fn claim(
     connection: &mut Connection,
     server_id: i64,
     now_us: i64,
+    until_us: i64,
 ) -> Result<Option<AdviceJob>, Error> {
     let queued = advice_jobs::state
         .eq("queued")
@@ -209,12 +213,11 @@ fn claim(
             .optional()?,
     };
     let Some(row) = row else { return Ok(None) };
-    let lease_us = i64::try_from(ADVICE_LEASE.as_micros()).expect("ten minutes");
     let attempts = row.attempts + 1;
     let claimed = diesel::update(advice_jobs::table.find((server_id, row.id))).set((
         advice_jobs::state.eq("running"),
         advice_jobs::attempts.eq(attempts),
-        advice_jobs::locked_until_us.eq(now_us + lease_us),
+        advice_jobs::locked_until_us.eq(until_us),
     ));
     each!(connection, c => claimed.execute(c))?;
     Ok(Some(AdviceJob {
@@ -287,7 +290,8 @@ mod tests {
     };
 
     const LATER_US: i64 = i64::MAX / 2;
-    const LEASE_US: i64 = ADVICE_LEASE.as_micros() as i64;
+    const LEASE: Duration = Duration::from_secs(60);
+    const LEASE_US: i64 = 60_000_000;
 
     /// Stores with one queued job.
     fn queued() -> impl Iterator<Item = Fixture> {
@@ -314,19 +318,21 @@ mod tests {
         for fixture in queued() {
             let store = &fixture.store;
             assert_eq!(
-                store.claim_advice_job(0).unwrap(),
+                store.claim_advice_job(0, LEASE).unwrap(),
                 None,
                 "queued later than that"
             );
-            let job = store.claim_advice_job(LATER_US).unwrap().unwrap();
+            let job = store.claim_advice_job(LATER_US, LEASE).unwrap().unwrap();
             assert_eq!(job.attempts, 1);
             assert_eq!(
-                store.claim_advice_job(LATER_US + LEASE_US - 1).unwrap(),
+                store
+                    .claim_advice_job(LATER_US + LEASE_US - 1, LEASE)
+                    .unwrap(),
                 None
             );
 
             let again = store
-                .claim_advice_job(LATER_US + LEASE_US)
+                .claim_advice_job(LATER_US + LEASE_US, LEASE)
                 .unwrap()
                 .unwrap();
             assert_eq!(again, AdviceJob { attempts: 2, ..job });
@@ -348,7 +354,11 @@ mod tests {
     #[test]
     fn an_answer_is_stored_with_the_end_of_its_job() {
         for fixture in queued() {
-            let job = fixture.store.claim_advice_job(LATER_US).unwrap().unwrap();
+            let job = fixture
+                .store
+                .claim_advice_job(LATER_US, LEASE)
+                .unwrap()
+                .unwrap();
             let found =
                 fixture::recommendation(job.server_id, job.query_id, "t (a)", Severity::Warning);
             let done = AdviceOutcome::Done(Some(found.clone()));
@@ -362,7 +372,7 @@ mod tests {
             assert_eq!(
                 fixture
                     .store
-                    .claim_advice_job(i64::MAX / 2 + 2 * LEASE_US)
+                    .claim_advice_job(i64::MAX / 2 + 2 * LEASE_US, LEASE)
                     .unwrap(),
                 None
             );
@@ -374,7 +384,11 @@ mod tests {
         let check = |outcome: AdviceOutcome, expected: AdviceCounts| -> Vec<Fixture> {
             queued()
                 .inspect(|fixture| {
-                    let job = fixture.store.claim_advice_job(LATER_US).unwrap().unwrap();
+                    let job = fixture
+                        .store
+                        .claim_advice_job(LATER_US, LEASE)
+                        .unwrap()
+                        .unwrap();
                     fixture.store.finish_advice_job(&job, &outcome).unwrap();
                     assert_eq!(counts(fixture), expected, "{outcome:?}");
                 })
@@ -408,8 +422,14 @@ mod tests {
         );
         for fixture in waiting {
             let store = &fixture.store;
-            assert_eq!(store.claim_advice_job(run_after_us - 1).unwrap(), None);
-            let again = store.claim_advice_job(run_after_us).unwrap().unwrap();
+            assert_eq!(
+                store.claim_advice_job(run_after_us - 1, LEASE).unwrap(),
+                None
+            );
+            let again = store
+                .claim_advice_job(run_after_us, LEASE)
+                .unwrap()
+                .unwrap();
             assert_eq!(again.attempts, 2);
         }
     }

@@ -73,7 +73,10 @@ fn run_everything(store: &Store) {
         keys.push((server.id, batch.executions[0].query.id));
         executions.push(ExecutionKey::of(&batch.executions[0]));
     }
-    let job = store.claim_advice_job(i64::MAX / 2).unwrap().unwrap();
+    let job = store
+        .claim_advice_job(i64::MAX / 2, std::time::Duration::ZERO)
+        .unwrap()
+        .unwrap();
     let retry = super::AdviceOutcome::Retry {
         reason: "later".to_owned(),
         run_after_us: 0,

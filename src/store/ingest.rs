@@ -647,7 +647,10 @@ pub(super) mod tests {
             execution.open = true;
             provisional.executions = vec![execution.clone()];
             fixture.ingest(&provisional).unwrap();
-            let job = fixture.store.claim_advice_job(i64::MAX / 2).unwrap();
+            let job = fixture
+                .store
+                .claim_advice_job(i64::MAX / 2, std::time::Duration::ZERO)
+                .unwrap();
 
             let mut settled = batch(fixture.server, 0, 10);
             settled.withdrawn = vec![(execution.id, execution.started_at)];
