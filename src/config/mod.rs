@@ -153,7 +153,10 @@ pub fn load(overrides: &Overrides) -> Result<Settings, Error> {
                 .into_iter()
                 .map(server::read)
                 .collect::<Result<_, _>>()?,
-            store: store::read(overrides.store_url.as_ref().or(raw.store.url.as_ref()))?,
+            store: store::read(
+                overrides.store_url.as_ref().or(raw.store.url.as_ref()),
+                raw.store.partition_days,
+            )?,
             retention: store::retention(&raw.store.retention)?,
             api: api::Config {
                 listen: listen(overrides.listen.as_ref().or(raw.api.listen.as_ref()))?,
@@ -249,7 +252,9 @@ mod tests {
     #[test]
     fn of_a_store_url_only_a_path_is_shown() {
         let check = |url: &str, expected: &str| {
-            let refused = store::read(Some(&url.to_owned())).unwrap_err().to_string();
+            let refused = store::read(Some(&url.to_owned()), None)
+                .unwrap_err()
+                .to_string();
             let (shown, _) = refused.split_once(": ").unwrap();
             assert_eq!(shown, format!("store.url = {expected:?}"));
         };

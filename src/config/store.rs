@@ -12,6 +12,7 @@ use crate::store::{self, Retention};
 pub(super) struct RawStore {
     pub(super) url: Option<String>,
     pub(super) max_queries: Option<u64>,
+    pub(super) partition_days: Option<u32>,
     pub(super) retention: RawRetention,
 }
 
@@ -24,16 +25,19 @@ pub(super) struct RawRetention {
     statistics_days: Option<u32>,
 }
 
-/// The store at `given`, else in the state directory.
-pub(super) fn read(given: Option<&String>) -> Result<store::Config, Error> {
-    let url = match given {
+/// The store at `url`, else in the state directory.
+pub(super) fn read(
+    url: Option<&String>,
+    partition_days: Option<u32>,
+) -> Result<store::Config, Error> {
+    let url = match url {
         Some(url) => url.clone(),
         None => format!(
             "sqlite://{}",
             state_directory()?.join("plantail.db").display()
         ),
     };
-    let parsed = url.parse();
+    let parsed = url.parse::<store::StoreUrl>();
     // Addresses of databases carry passwords, in whatever form they were meant.
     let shown = match url.split_once("://") {
         Some(("sqlite", _)) => url.clone(),
@@ -42,8 +46,16 @@ pub(super) fn read(given: Option<&String>) -> Result<store::Config, Error> {
         None => url.clone(),
     };
     let refused = |error: store::Error| Error::value("store.url", &shown, &error.to_string());
+    let defaults = store::Config::from(parsed.map_err(refused)?);
+    let partition_days = within(
+        "store.partition_days",
+        partition_days,
+        store::PARTITION_DAYS,
+        "days",
+    )?;
     Ok(store::Config {
-        url: parsed.map_err(refused)?,
+        partition_days: partition_days.unwrap_or(defaults.partition_days),
+        ..defaults
     })
 }
 

@@ -439,9 +439,8 @@ impl Scratch {
     }
 
     fn store(&self) -> Result<Store, store::Error> {
-        Store::open(&store::Config {
-            url: StoreUrl::sqlite(&self.folder.join(SECOND).join("plantail.db")),
-        })
+        let path = self.folder.join(SECOND).join("plantail.db");
+        Store::open(&StoreUrl::sqlite(&path).into())
     }
 }
 

@@ -24,7 +24,7 @@ use crate::{
         },
         stable_id,
     },
-    store::{Batch, ClaimNumber, Config, Store, StoreUrl},
+    store::{Batch, ClaimNumber, Store, StoreUrl},
 };
 
 /// A store in a folder of its own.
@@ -68,10 +68,8 @@ impl<'a> Runs<'a> {
 impl Fixture {
     pub(crate) fn empty() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let store = Store::open(&Config {
-            url: StoreUrl::sqlite(&folder.path().join("store.db")),
-        })
-        .expect("a new store");
+        let store = Store::open(&StoreUrl::sqlite(&folder.path().join("store.db")).into())
+            .expect("a new store");
         Self { store, folder }
     }
 

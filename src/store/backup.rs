@@ -138,9 +138,7 @@ mod tests {
     }
 
     fn config(path: &Path) -> Config {
-        Config {
-            url: StoreUrl::sqlite(path),
-        }
+        StoreUrl::sqlite(path).into()
     }
 
     #[test]

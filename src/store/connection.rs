@@ -16,7 +16,7 @@ use std::{
 use jiff::Timestamp;
 
 use super::{
-    Error,
+    Config, Error,
     backend::{
         Connection,
         postgres::{self, Access, PostgresUrl, partition::Partitions},
@@ -79,9 +79,6 @@ impl FromStr for StoreUrl {
 /// As many snapshots can be read at once; more readers wait.
 pub const READERS: usize = 4;
 
-/// How many days a new partition is wide.
-const PARTITION_DAYS: i64 = 1;
-
 /// Every connection of one store.
 pub(super) struct Connections {
     pub(super) place: Place,
@@ -100,10 +97,10 @@ pub(super) enum Place {
 }
 
 impl Place {
-    fn postgres(url: &PostgresUrl) -> Self {
+    fn postgres(url: &PostgresUrl, partition_days: u32) -> Self {
         Self::Postgres {
             url: Box::new(url.clone()),
-            partitions: Box::new(Partitions::new(PARTITION_DAYS)),
+            partitions: Box::new(Partitions::new(partition_days)),
         }
     }
 
@@ -149,8 +146,8 @@ impl Place {
 
 impl Connections {
     /// Creates what is missing of the store and brings its schema up to date; for who is going to write.
-    pub(super) fn open(url: &StoreUrl) -> Result<Self, Error> {
-        let place = match url {
+    pub(super) fn open(config: &Config) -> Result<Self, Error> {
+        let place = match &config.url {
             StoreUrl::Sqlite(path) => Place::Sqlite(Database::create(path, |database| {
                 let store = path.display().to_string();
                 migrations::run(&store, &mut Connection::Sqlite(database.writer()?))
@@ -165,14 +162,14 @@ impl Connections {
                     let tables = postgres::migrations::tables();
                     postgres::rights::check(session, &tables, Access::Write)?;
                 }
-                Place::postgres(server)
+                Place::postgres(server, config.partition_days)
             }
         };
         Ok(Self::of(place))
     }
 
     /// The PostgreSQL store as it is. Needs no right but to read, and refuses a schema that isn't the one that this program knows.
-    pub(super) fn open_as_it_is(server: &PostgresUrl) -> Result<Self, Error> {
+    pub(super) fn open_as_it_is(server: &PostgresUrl, partition_days: u32) -> Result<Self, Error> {
         let mut session = postgres::connect(server, Access::Read)?;
         postgres::migrations::check_version(&mut session).map_err(|source| Error::Migration {
             store: server.to_string(),
@@ -180,7 +177,7 @@ impl Connections {
         })?;
         let tables = postgres::migrations::tables();
         postgres::rights::check(&mut session, &tables, Access::Read)?;
-        Ok(Self::of(Place::postgres(server)))
+        Ok(Self::of(Place::postgres(server, partition_days)))
     }
 
     fn of(place: Place) -> Self {
@@ -475,6 +472,38 @@ mod tests {
                 .read(|reader| Ok(reader.executions(&page)?.len()));
             assert_eq!(after.unwrap(), 2);
         }
+    }
+
+    #[test]
+    fn partitions_are_as_wide_as_configured() {
+        let Some(database) = Database::new() else {
+            return;
+        };
+        let url = StoreUrl::Postgres(Box::new(database.url("postgres")));
+        let config = Config {
+            partition_days: 7,
+            ..Config::from(url)
+        };
+        let store = Store::open(&config).unwrap();
+        let server = Server::named("shop");
+        store.ensure_server(&server).unwrap();
+        let mut first = batch(server.id, 0, 10);
+        first.executions = vec![execution(server.id, "select $1", 0, 1.0)];
+        store.ingest(&first, &|_| Vec::new()).unwrap();
+        let bounds = database.psql(
+            "SELECT DISTINCT pg_get_expr(relpartbound, oid) FROM pg_class WHERE relispartition AND relkind = 'r'",
+        );
+        for bounds in bounds.lines() {
+            let times: Vec<i64> = bounds
+                .split('\'')
+                .filter_map(|text| text.parse().ok())
+                .collect();
+            let [from, to] = times.as_slice() else {
+                panic!("{bounds}");
+            };
+            assert_eq!(to - from, 7 * 86_400_000_000, "{bounds}");
+        }
+        assert!(!bounds.is_empty());
     }
 
     #[test]

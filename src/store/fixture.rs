@@ -19,7 +19,7 @@ use jiff::Timestamp;
 use tempfile::TempDir;
 
 use super::{
-    Batch, ClaimNumber, Config, Error, Ingested, Reader, Store, StoreUrl,
+    Batch, ClaimNumber, Error, Ingested, Reader, Store, StoreUrl,
     backend::postgres::fixture::Database, sql::Sql,
 };
 use crate::model::{
@@ -163,7 +163,7 @@ impl Fixture {
 }
 
 pub(super) fn open(url: &StoreUrl) -> Result<Store, Error> {
-    Store::open(&Config { url: url.clone() })
+    Store::open(&url.clone().into())
 }
 
 impl Drop for Fixture {

@@ -170,9 +170,7 @@ mod tests {
     fn versions_are_told_without_a_change() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plantail.db");
-        let config = Config {
-            url: StoreUrl::sqlite(&path),
-        };
+        let config = StoreUrl::sqlite(&path).into();
         let known = known_version("it").unwrap();
         let check = |stored: Option<&str>| {
             let before = std::fs::read(&path).ok();

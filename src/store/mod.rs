@@ -57,7 +57,7 @@ pub use analysis::AnalysisPage;
 pub use backend::postgres::{
     Error as PostgresError, FileError, PostgresUrl, UrlError,
     migrations::MigrationError,
-    partition::{PartitionError, Span},
+    partition::{PARTITION_DAYS, PartitionError, Span},
     rights::RightsError,
 };
 pub use backup::{Backup, backup};
@@ -80,6 +80,18 @@ pub use server::{ServerRow, ServerState};
 #[derive(Debug, Clone)]
 pub struct Config {
     pub url: StoreUrl,
+    /// How many days new partitions of a store in PostgreSQL are wide, within [`PARTITION_DAYS`].
+    pub partition_days: u32,
+}
+
+impl From<StoreUrl> for Config {
+    /// With what is the default.
+    fn from(url: StoreUrl) -> Self {
+        Self {
+            url,
+            partition_days: 1,
+        }
+    }
 }
 
 /// Handle of an open store. Clones share its connections.
@@ -102,7 +114,7 @@ impl Store {
     /// Opens the store, creates what is missing of it (the folder with mode 0700, the file with mode 0600) and brings its schema up to date.
     pub fn open(config: &Config) -> Result<Self, Error> {
         Ok(Self {
-            connections: Arc::new(connection::Connections::open(&config.url)?),
+            connections: Arc::new(connection::Connections::open(config)?),
             lock_wait: LOCK_WAIT,
         })
     }
@@ -117,7 +129,10 @@ impl Store {
             StoreUrl::Sqlite(path) => path,
             StoreUrl::Postgres(server) => {
                 return Ok(Self {
-                    connections: Arc::new(connection::Connections::open_as_it_is(server)?),
+                    connections: Arc::new(connection::Connections::open_as_it_is(
+                        server,
+                        config.partition_days,
+                    )?),
                     lock_wait: LOCK_WAIT,
                 });
             }

@@ -174,7 +174,7 @@ mod tests {
     use crate::{
         model::position::Server,
         store::{
-            Config, Store, StoreUrl,
+            Store, StoreUrl,
             backend::postgres::fixture::Database,
             fixture::{self, Fixture},
             sql::Sql,
@@ -182,9 +182,7 @@ mod tests {
     };
 
     fn opened(path: &Path) -> Result<Store, Error> {
-        Store::open(&Config {
-            url: StoreUrl::sqlite(path),
-        })
+        Store::open(&StoreUrl::sqlite(path).into())
     }
 
     #[test]

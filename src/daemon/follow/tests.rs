@@ -125,7 +125,7 @@ impl World {
 
 fn open(folder: &tempfile::TempDir) -> Store {
     let url = StoreUrl::sqlite(&folder.path().join("plantail.db"));
-    Store::open(&store::Config { url }).unwrap()
+    Store::open(&url.into()).unwrap()
 }
 
 fn cycle(follow: &mut Follow, store: &Store) -> bool {

@@ -26,7 +26,7 @@ pub(in crate::store) const TABLES: [&str; 5] =
     ["executions", "plans", "analyses", "findings", "incidents"];
 
 /// Days that a partition may be wide.
-pub(in crate::store) const WIDTHS_DAYS: RangeInclusive<i64> = 1..=366;
+pub const PARTITION_DAYS: RangeInclusive<u32> = 1..=366;
 
 /// So many days after today have their partitions already: time to notice that they cannot be made.
 const AHEAD_DAYS: i64 = 3;
@@ -182,10 +182,10 @@ fn slot(day: i64, today: i64, width_days: i64) -> Span {
 }
 
 impl Partitions {
-    /// With new partitions that wide, within [`WIDTHS_DAYS`]. Those that exist keep the width that they were made with.
-    pub(in crate::store) fn new(width_days: i64) -> Self {
+    /// With new partitions that wide, within [`PARTITION_DAYS`]. Those that exist keep the width that they were made with.
+    pub(in crate::store) fn new(width_days: u32) -> Self {
         Self {
-            width_days: width_days.clamp(*WIDTHS_DAYS.start(), *WIDTHS_DAYS.end()),
+            width_days: i64::from(width_days.max(1)),
             days: Mutex::default(),
         }
     }
@@ -493,7 +493,7 @@ mod tests {
         );
     }
 
-    fn store(width_days: i64) -> Option<(Database, Partitions)> {
+    fn store(width_days: u32) -> Option<(Database, Partitions)> {
         let database = Database::new()?;
         migrations::run(&mut database.writer()).unwrap();
         Some((database, Partitions::new(width_days)))
