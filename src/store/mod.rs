@@ -55,9 +55,9 @@ pub use activity::{QueryActivity, QuerySums, TopOrder, TopQueries};
 pub use advice_job::{AdviceCounts, AdviceJob, AdviceOutcome};
 pub use analysis::AnalysisPage;
 pub use backend::postgres::{
-    Error as PostgresError, FileError, PostgresUrl, UrlError,
+    Error as PostgresError, FileError, PostgresUrl, Span, UrlError,
     migrations::MigrationError,
-    partition::{PARTITION_DAYS, PartitionError, Span},
+    partition::{PARTITION_DAYS, PartitionError},
     rights::RightsError,
 };
 pub use backup::{Backup, backup};

@@ -14,6 +14,7 @@ pub(in crate::store) mod rights;
 #[cfg(test)]
 mod roles_tests;
 mod runtime;
+mod slot;
 mod tls;
 mod url;
 mod url_parser;
@@ -32,6 +33,7 @@ use diesel_async::{AsyncPgConnection, async_connection_wrapper::AsyncConnectionW
 pub(in crate::store) use connect::connect;
 use runtime::Bound;
 pub(in crate::store) use runtime::StoreRuntime;
+pub use slot::Span;
 pub use tls::FileError;
 pub use url::PostgresUrl;
 pub use url_parser::UrlError;

@@ -1,14 +1,11 @@
 //! Partitions of the tables that grow with time: which ones a batch needs, making them ahead, dropping them when they are old.
 //!
 //! Times of records come in and the partitions for them are there afterwards; what is made is remembered, so that a batch of today costs no
-//! statement. Bounds are days of UTC. However far in the past hostile times lie, the number of partitions stays bounded: days of the last
-//! [`RECENT_DAYS`] have partitions of the configured width, older ones share partitions of [`COARSE_DAYS`], and what is older than
-//! [`OLDEST`] shares one. A time further ahead than [`FARTHEST_DAYS`] is refused. Plain DDL, the same on Citus; there is no default
-//! partition, and one of old times is made as easily as one of today.
+//! statement. `slot` says which one a time belongs to. A time further ahead than [`FARTHEST_DAYS`] is refused. Plain DDL, the same on Citus;
+//! there is no default partition, and one of old times is made as easily as one of today.
 
 use std::{
     collections::{BTreeSet, HashSet},
-    fmt,
     ops::RangeInclusive,
     sync::{Mutex, PoisonError},
 };
@@ -17,9 +14,12 @@ use diesel::{
     Connection, QueryResult, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query,
     sql_types::Text,
 };
-use jiff::{Timestamp, tz::TimeZone};
+use jiff::Timestamp;
 
-use super::PgConnection;
+use super::{
+    PgConnection,
+    slot::{Span, day, slot},
+};
 
 /// The partitioned tables; the migrations say by which column.
 pub(in crate::store) const TABLES: [&str; 5] =
@@ -32,14 +32,6 @@ pub const PARTITION_DAYS: RangeInclusive<u32> = 1..=366;
 const AHEAD_DAYS: i64 = 3;
 /// Records are clamped to two days ahead of our clock before they come here.
 const FARTHEST_DAYS: i64 = 31;
-/// Longer ago retention has mostly dropped what there was.
-const RECENT_DAYS: i64 = 400;
-const COARSE_DAYS: i64 = 64;
-/// 2000-01-01 as days since 1970-01-01: no PostgreSQL wrote logs before.
-const OLDEST: i64 = 10_957;
-
-const DAY_US: i64 = 24 * 60 * 60 * 1_000_000;
-
 /// Other than that of the migrations: those must not wait for an import.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(8101821113047050605)";
 
@@ -91,94 +83,6 @@ pub enum PartitionError {
         name: String,
         source: diesel::result::Error,
     },
-}
-
-/// From a microsecond since 1970-01-01 UTC up to another that doesn't belong to it. `i64::MIN` stands for the beginning of time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Span {
-    from_us: i64,
-    to_us: i64,
-}
-
-impl Span {
-    fn of_days(from: i64, to: i64) -> Self {
-        Self {
-            from_us: from.saturating_mul(DAY_US),
-            to_us: to.saturating_mul(DAY_US),
-        }
-    }
-
-    /// What of it no other covers, in order.
-    fn without(self, others: &[Self]) -> Vec<Self> {
-        let mut others: Vec<_> = others.to_vec();
-        others.sort_unstable();
-        let mut gaps = Vec::new();
-        let mut from_us = self.from_us;
-        for other in others {
-            if other.to_us <= from_us || other.from_us >= self.to_us {
-                continue;
-            }
-            if other.from_us > from_us {
-                gaps.push(Self {
-                    from_us,
-                    to_us: other.from_us,
-                });
-            }
-            from_us = other.to_us;
-        }
-        if from_us < self.to_us {
-            gaps.push(Self { from_us, ..self });
-        }
-        gaps
-    }
-
-    /// Of a table's partition, `executions_p20261120`.
-    fn name(self, table: &str) -> String {
-        let (Ok(from), false) = (
-            Timestamp::from_microsecond(self.from_us),
-            self.from_us == i64::MIN,
-        ) else {
-            return format!("{table}_p_older");
-        };
-        let day = from.to_zoned(TimeZone::UTC).strftime("%Y%m%d").to_string();
-        match self.from_us.rem_euclid(DAY_US) {
-            0 => format!("{table}_p{day}"),
-            // Between partitions that somebody made by hand.
-            us => format!("{table}_p{day}_{us}"),
-        }
-    }
-}
-
-impl fmt::Display for Span {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = |us: i64| {
-            Timestamp::from_microsecond(us)
-                .map_or("the beginning".to_owned(), |time| time.to_string())
-        };
-        write!(f, "{} to {}", time(self.from_us), time(self.to_us))
-    }
-}
-
-fn day(time: Timestamp) -> i64 {
-    time.as_microsecond().div_euclid(DAY_US)
-}
-
-/// The partition that a day belongs to when nothing is there yet.
-fn slot(day: i64, today: i64, width_days: i64) -> Span {
-    let aligned = |width: i64| {
-        let from = day.div_euclid(width) * width;
-        Span::of_days(from.max(OLDEST), from + width)
-    };
-    if day < OLDEST {
-        Span {
-            from_us: i64::MIN,
-            ..Span::of_days(0, OLDEST)
-        }
-    } else if day < today.saturating_sub(RECENT_DAYS) {
-        aligned(COARSE_DAYS.max(width_days))
-    } else {
-        aligned(width_days)
-    }
 }
 
 impl Partitions {
@@ -375,32 +279,13 @@ pub(in crate::store) fn list(
     } in rows
     {
         let table = TABLES.into_iter().find(|table| *table == parent);
-        let (Some(table), Some(span)) = (table, span(&bounds)) else {
+        let (Some(table), Some(span)) = (table, Span::parse(&bounds)) else {
             return Err(PartitionError::Bounds { name, bounds });
         };
         partitions.push(Partition { table, name, span });
     }
     partitions.sort_unstable_by_key(|partition| (partition.span, partition.table));
     Ok(partitions)
-}
-
-/// `FOR VALUES FROM ('…') TO ('…')`, as `pg_get_expr` shows the bounds of a partition.
-fn span(bounds: &str) -> Option<Span> {
-    let (from, to) = bounds
-        .strip_prefix("FOR VALUES FROM (")?
-        .strip_suffix(')')?
-        .split_once(") TO (")?;
-    let bound = |text: &str| text.trim_matches('\'').parse().ok();
-    Some(Span {
-        from_us: match from {
-            "MINVALUE" => i64::MIN,
-            from => bound(from)?,
-        },
-        to_us: match to {
-            "MAXVALUE" => i64::MAX,
-            to => bound(to)?,
-        },
-    })
 }
 
 #[cfg(test)]
@@ -417,81 +302,6 @@ mod tests {
     }
 
     const NOW: &str = "2026-11-20T12:00:00Z";
-
-    fn shown(time: &str, width_days: i64) -> String {
-        let span = slot(day(at(time)), day(at(NOW)), width_days);
-        format!("{} {span}", span.name("plans"))
-    }
-
-    #[test]
-    fn days_of_utc_recent_ones_fine_old_ones_coarse() {
-        let check = |time, width, expected: &str| assert_eq!(shown(time, width), expected);
-        check(
-            "2026-11-20T00:00:00Z",
-            1,
-            "plans_p20261120 2026-11-20T00:00:00Z to 2026-11-21T00:00:00Z",
-        );
-        check(
-            "2026-11-19T23:59:59.999999Z",
-            1,
-            "plans_p20261119 2026-11-19T00:00:00Z to 2026-11-20T00:00:00Z",
-        );
-        check(
-            "2026-11-20T00:00:00Z",
-            7,
-            "plans_p20261119 2026-11-19T00:00:00Z to 2026-11-26T00:00:00Z",
-        );
-        check(
-            "2025-10-16T00:00:00Z",
-            1,
-            "plans_p20251016 2025-10-16T00:00:00Z to 2025-10-17T00:00:00Z",
-        );
-        check(
-            "2025-10-15T00:00:00Z",
-            1,
-            "plans_p20250921 2025-09-21T00:00:00Z to 2025-11-24T00:00:00Z",
-        );
-        check(
-            "2025-10-15T00:00:00Z",
-            366,
-            "plans_p20250211 2025-02-11T00:00:00Z to 2026-02-12T00:00:00Z",
-        );
-        check(
-            "1999-12-31T23:59:59Z",
-            1,
-            "plans_p_older the beginning to 2000-01-01T00:00:00Z",
-        );
-        check(
-            "0001-01-01T00:00:00Z",
-            1,
-            "plans_p_older the beginning to 2000-01-01T00:00:00Z",
-        );
-    }
-
-    #[test]
-    fn hostile_times_make_a_bounded_number_of_partitions() {
-        let today = day(at(NOW));
-        let slots: BTreeSet<_> = (-800_000..=today + FARTHEST_DAYS)
-            .map(|day| slot(day, today, 1))
-            .collect();
-        assert!(slots.len() < 600, "{}", slots.len());
-    }
-
-    #[test]
-    fn what_others_cover_is_left_out() {
-        let days = |from, to| Span::of_days(from, to);
-        let check = |others: &[Span], expected: &[Span]| {
-            assert_eq!(days(10, 20).without(others), expected);
-        };
-        check(&[], &[days(10, 20)]);
-        check(&[days(0, 10), days(20, 30)], &[days(10, 20)]);
-        check(&[days(10, 20)], &[]);
-        check(&[days(15, 40), days(5, 11)], &[days(11, 15)]);
-        check(
-            &[days(12, 13), days(14, 15)],
-            &[days(10, 12), days(13, 14), days(15, 20)],
-        );
-    }
 
     fn store(width_days: u32) -> Option<(Database, Partitions)> {
         let database = Database::new()?;
