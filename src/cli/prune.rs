@@ -9,7 +9,7 @@ use super::{Error, output};
 use crate::{
     config::Settings,
     model::visible::visible,
-    store::{self, Past, Store},
+    store::{self, PRUNED_AT_ONCE, Past, Store},
 };
 
 /// Delete what is older than store.retention says, as watch does every hour
@@ -19,9 +19,6 @@ pub(super) struct Prune {
     #[arg(long)]
     dry_run: bool,
 }
-
-/// Rows in one transaction. Others write in between.
-const ROWS: u32 = 500;
 
 pub(super) fn run(prune: &Prune, settings: &Settings) -> Result<(), Error> {
     let store = Store::open_existing(&settings.daemon.store)?;
@@ -35,7 +32,7 @@ pub(super) fn run(prune: &Prune, settings: &Settings) -> Result<(), Error> {
         output::line("Would be deleted (server, table, rows, size on disk, from, to in UTC):")?;
         return said(&past, &bytes, |past| past.rows);
     }
-    store.prune(retention, ROWS, |_| ControlFlow::Continue(()))?;
+    store.prune(retention, PRUNED_AT_ONCE, |_| ControlFlow::Continue(()))?;
     // A partition that is dropped doesn't count its rows: what is left tells what went.
     let left: BTreeMap<_, u64> = store
         .past_retention(retention)?

@@ -1,5 +1,4 @@
-//! Deletes what is past its time while the daemon runs, and drops hours of which days stay: a bounded slice every hour, between the batches of
-//! the logs.
+//! Deletes what is past its time while the daemon runs: a bounded slice every hour, between the batches of the logs.
 
 use std::{
     ops::ControlFlow,
@@ -8,7 +7,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use crate::store::{self, Pruned, Retention, Store};
+use crate::store::{self, PRUNED_AT_ONCE, Pruned, Retention, Store};
 
 /// How often, and how long after the start for the first time: catching up comes before tidying up.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -16,9 +15,6 @@ const FIRST_AFTER: Duration = Duration::from_secs(60);
 
 /// How long one slice may take. What is left waits for the next.
 const SLICE: Duration = Duration::from_secs(60);
-
-/// Rows in one transaction: some milliseconds in which nobody else writes.
-const ROWS: u32 = 500;
 
 /// Until `shutdown`. The store failing is logged; the next slice tries again.
 pub(super) async fn run(store: Store, retention: Retention, shutdown: CancellationToken) {
@@ -50,12 +46,10 @@ fn slice(
     let began = Instant::now();
     let mut step_began = began;
     let mut rows = 0;
-    let keep_hours = Duration::from_hours(24 * u64::from(retention.hours_days));
-    for row in store.read(|reader| reader.servers())? {
-        rows += store.roll_up(row.server.id, keep_hours)?.hours;
-    }
-    store.prune(retention, ROWS, |pruned: &Pruned| {
-        rows += pruned.rows;
+    store.prune(retention, PRUNED_AT_ONCE, |pruned| {
+        if let Pruned::Rows { rows: gone, .. } = pruned {
+            rows += gone;
+        }
         // As long a pause as the step took: the logs have at least half of the store's time.
         std::thread::sleep(step_began.elapsed());
         step_began = Instant::now();

@@ -32,6 +32,7 @@ mod passing;
 mod plan;
 #[cfg(test)]
 mod power_cut_tests;
+mod prune;
 mod query;
 mod query_cap;
 mod query_user;
@@ -69,11 +70,11 @@ pub use history::{Bucket, Percentiles, Period};
 pub use ingest::{Batch, Ingested};
 pub use migrations::{SchemaVersions, schema_versions};
 pub use plan::StoredPlan;
+pub use prune::{PRUNED_AT_ONCE, Pruned};
 pub use query::{QueryKey, QueryOrder, QueryPage, QueryRow};
 pub use query_user::QueryUser;
 pub use recommendation::RecommendationPage;
-pub use retention::{Past, Pruned, Retention, TableSize};
-pub use rollup::Rolled;
+pub use retention::{Past, Retention, TableSize};
 pub use server::{ServerRow, ServerState};
 
 /// Where the store is.

@@ -24,10 +24,10 @@ const QUERIES_AT_ONCE: i64 = 200;
 
 /// What a roll-up dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Rolled {
+pub(super) struct Rolled {
     /// Days that have lost their hours: one for each query.
-    pub days: u64,
-    pub hours: u64,
+    pub(super) days: u64,
+    pub(super) hours: u64,
 }
 
 #[derive(QueryableByName)]
@@ -45,19 +45,28 @@ struct Id {
 }
 
 impl Store {
-    /// Drops the server's hours of all days that lie whole before `keep_hours`, counted back from the server's newest record.
-    pub fn roll_up(&self, server: ServerId, keep_hours: Duration) -> Result<Rolled, Error> {
+    /// Drops hours of some queries on the server's oldest day that has any, if it lies whole before `keep_hours`, counted back from the server's
+    /// newest record; `None` where it doesn't.
+    pub(super) fn roll_up_some(
+        &self,
+        server: ServerId,
+        keep_hours: Duration,
+    ) -> Result<Option<Rolled>, Error> {
         let keep_us = i64::try_from(keep_hours.as_micros()).unwrap_or(i64::MAX);
+        self.connections
+            .writer()?
+            .write(|connection| step(connection, server, keep_us))
+    }
+
+    /// All of them, one step after the other.
+    #[cfg(test)]
+    pub(super) fn roll_up(&self, server: ServerId, keep_hours: Duration) -> Result<Rolled, Error> {
         let mut rolled = Rolled::default();
-        loop {
-            let step = self
-                .connections
-                .writer()?
-                .write(|connection| step(connection, server, keep_us))?;
-            let Some(step) = step else { return Ok(rolled) };
+        while let Some(step) = self.roll_up_some(server, keep_hours)? {
             rolled.days += step.days;
             rolled.hours += step.hours;
         }
+        Ok(rolled)
     }
 }
 

@@ -53,7 +53,12 @@ pub(in crate::store) struct Partition {
 }
 
 impl Partition {
-    /// First microsecond since 1970-01-01 UTC that doesn't fall into it.
+    /// First microsecond since 1970-01-01 UTC that falls into it; `i64::MIN` for the beginning of time.
+    pub(in crate::store) fn begin_us(&self) -> i64 {
+        self.span.from_us
+    }
+
+    /// First one that doesn't.
     pub(in crate::store) fn end_us(&self) -> i64 {
         self.span.to_us
     }
@@ -168,32 +173,30 @@ impl Partitions {
             .clear();
     }
 
-    /// Drops the table's partitions that hold nothing of `before` or later, each in a transaction of its own; gives those dropped.
-    ///
-    /// # Errors
-    ///
-    /// What was dropped until then is gone.
-    pub(in crate::store) fn drop_before(
+    /// Drops the partition, in a transaction of its own, unless `is_kept` says that something in it stays. That is asked while nobody else is at the
+    /// table: what an import of old logs has stored until then is seen, and what it stores later finds no partition and makes one. Whether the
+    /// partition is gone.
+    pub(in crate::store) fn drop_unless(
         &self,
         connection: &mut PgConnection,
-        table: &'static str,
-        before: Timestamp,
-    ) -> Result<Vec<Partition>, PartitionError> {
-        let mut old = list(connection)?;
-        old.retain(|partition| {
-            partition.table == table && partition.end_us() <= before.as_microsecond()
-        });
-        let dropped = old.iter().try_for_each(|partition| {
-            alone(connection, |connection| {
-                connection.batch_execute(&format!("DROP TABLE IF EXISTS {}", partition.name))
-            })
-            .map_err(|source| PartitionError::Drop {
-                name: partition.name.clone(),
-                source,
-            })
+        partition: &Partition,
+        is_kept: impl FnOnce(&mut PgConnection) -> QueryResult<bool>,
+    ) -> Result<bool, PartitionError> {
+        let Partition { table, name, .. } = partition;
+        let dropped = alone(connection, |connection| {
+            connection
+                .batch_execute(&format!("LOCK TABLE ONLY {table} IN ACCESS EXCLUSIVE MODE"))?;
+            if is_kept(connection)? {
+                return Ok(false);
+            }
+            connection.batch_execute(&format!("DROP TABLE IF EXISTS {name}"))?;
+            Ok(true)
         });
         self.forget();
-        dropped.map(|()| old)
+        dropped.map_err(|source| PartitionError::Drop {
+            name: name.clone(),
+            source,
+        })
     }
 }
 
@@ -418,14 +421,21 @@ mod tests {
         let old = at("2026-10-20T12:00:00Z");
         let times = [old, at("2026-10-21T12:00:00Z")];
         partitions.ensure(&mut writer, times, at(NOW)).unwrap();
-        let dropped = partitions
-            .drop_before(&mut writer, "executions", at("2026-10-21T23:00:00Z"))
-            .unwrap();
-        let dropped: Vec<_> = dropped
-            .iter()
-            .map(|partition| partition.name.as_str())
-            .collect();
-        assert_eq!(dropped, ["executions_p20261020"]);
+        let all = list(&mut writer).unwrap();
+        let of_executions = |all: &[Partition]| -> Vec<Partition> {
+            let of_table = all
+                .iter()
+                .filter(|partition| partition.table == "executions");
+            of_table.take(2).cloned().collect()
+        };
+        for (partition, is_kept) in of_executions(&all).iter().zip([false, true]) {
+            let gone = partitions.drop_unless(&mut writer, partition, |_| Ok(is_kept));
+            assert_eq!(gone.unwrap(), !is_kept);
+        }
+        assert_eq!(
+            names(&database, "executions").first().unwrap(),
+            "executions_p20261021"
+        );
         assert_eq!(
             names(&database, "plans").first().unwrap(),
             "plans_p20261020"
