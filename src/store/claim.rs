@@ -82,12 +82,16 @@ impl Store {
                 }
             }
             Place::Postgres { .. } => {
-                let mut session = self.connections.place.writer()?;
+                let mut session = self.connections.claimer()?;
                 let key = stable_id(&[b"ingest", &server.id.0.to_be_bytes()]);
                 let sql = Sql::new("SELECT pg_try_advisory_lock(?) AS locked", [key.into()]);
                 let row: Option<Locked> = sql.first(&mut session)?;
-                row.is_some_and(|row| row.locked)
-                    .then(|| Lock::Session(Box::new(session)))
+                if row.is_some_and(|row| row.locked) {
+                    Some(Lock::Session(Box::new(session)))
+                } else {
+                    self.connections.wait_on(session);
+                    None
+                }
             }
         };
         let lock = lock.ok_or_else(|| Error::Claimed {
@@ -154,7 +158,68 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
     use super::*;
-    use crate::store::fixture::{Fixture, batch, execution};
+    use crate::store::{
+        StoreUrl,
+        backend::postgres::fixture::Database,
+        fixture::{Fixture, batch, execution, open},
+    };
+
+    #[test]
+    fn who_waits_for_claims_tries_on_one_session() {
+        let Some(database) = Database::new() else {
+            return;
+        };
+        let url = StoreUrl::Postgres(Box::new(database.url("postgres")));
+        let (one, other) = (open(&url).unwrap(), open(&url).unwrap());
+        let servers = ["shop", "forum"].map(Server::named);
+        let claims = servers
+            .each_ref()
+            .map(|server| one.claim_ingest(server).unwrap());
+        let attempt = || {
+            for server in &servers {
+                let refused = other.claim_ingest(server).err().unwrap();
+                assert!(matches!(refused, Error::Claimed { .. }), "{refused}");
+            }
+        };
+        let sessions = || {
+            database.psql(
+                "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_try_advisory_lock($1)%' \
+                  AND application_name = 'plantail' ORDER BY pid",
+            )
+        };
+        attempt();
+        let first = sessions();
+        assert_eq!(first.lines().count(), 3, "{first}");
+        attempt();
+        assert_eq!(sessions(), first);
+        // A session that has ended is replaced.
+        let holders = sessions();
+        let waiting = holders.lines().find(|pid| {
+            database.psql(&format!(
+                "SELECT count(*) FROM pg_locks WHERE pid = {pid} AND locktype = 'advisory'"
+            )) == "0"
+        });
+        database.psql(&format!(
+            "SELECT pg_terminate_backend({}, 5000)",
+            waiting.unwrap()
+        ));
+        let taken = (0..500).find(|_| {
+            std::thread::sleep(std::time::Duration::from_millis(10));
+            matches!(other.claim_ingest(&servers[0]), Err(Error::Claimed { .. }))
+        });
+        assert!(taken.is_some());
+        // What was waited for is had by the session that waited.
+        drop(claims);
+        let mut had = None;
+        for _ in 0..500 {
+            had = other.claim_ingest(&servers[0]).ok();
+            if had.is_some() {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+        assert!(had.is_some());
+    }
 
     #[test]
     fn one_at_a_time_takes_in_a_servers_logs() {

@@ -84,6 +84,8 @@ pub(super) struct Connections {
     pub(super) place: Place,
     writer: Pool,
     readers: Pool,
+    /// Tries for claims that others have, one server after the other.
+    waiting: Mutex<Option<Connection>>,
     statements_read: Arc<AtomicU64>,
 }
 
@@ -149,8 +151,10 @@ impl Connections {
     pub(super) fn open(config: &Config) -> Result<Self, Error> {
         let place = match &config.url {
             StoreUrl::Sqlite(path) => Place::Sqlite(Database::create(path, |database| {
-                let store = path.display().to_string();
-                migrations::run(&store, &mut Connection::Sqlite(database.writer()?))
+                migrations::run(
+                    &config.url.to_string(),
+                    &mut Connection::Sqlite(database.writer()?),
+                )
             })?),
             StoreUrl::Postgres(server) => {
                 let session = postgres::connect(server, Access::Write)?;
@@ -185,6 +189,7 @@ impl Connections {
             place,
             writer: Pool::of(1),
             readers: Pool::of(READERS),
+            waiting: Mutex::default(),
             statements_read: Arc::default(),
         }
     }
@@ -192,6 +197,22 @@ impl Connections {
     /// The connection that writes; waits while another thread has it.
     pub(super) fn writer(&self) -> Result<Taken<'_>, Error> {
         self.writer.take(|| self.place.writer())
+    }
+
+    /// A connection to try for a claim with; to be kept for the next try with [`Self::wait_on`], or for as long as the claim lasts.
+    pub(super) fn claimer(&self) -> Result<Connection, Error> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        match waiting.take() {
+            Some(mut connection) => match connection.is_broken() {
+                false => Ok(connection),
+                true => self.place.writer(),
+            },
+            None => self.place.writer(),
+        }
+    }
+
+    pub(super) fn wait_on(&self, connection: Connection) {
+        *self.waiting.lock().unwrap_or_else(PoisonError::into_inner) = Some(connection);
     }
 
     pub(super) fn reader(&self) -> Result<Taken<'_>, Error> {
