@@ -7,7 +7,7 @@ use clap::Args;
 use super::{Error, output};
 use crate::{
     config::Settings,
-    store::{self, Store},
+    store::{self, MigrationError, Store},
 };
 
 /// Bring the store's schema up to date, as every command that opens the store does if it may
@@ -44,10 +44,12 @@ pub(super) fn run(migrate: &Migrate, settings: &Settings) -> Result<(), Error> {
                 "{url}: schema brought from {stored} to {known}"
             ))?)
         }
-        (Ordering::Greater, _) => Err(store::Error::Newer {
+        (Ordering::Greater, _) => Err(store::Error::Migration {
             store: url.to_string(),
-            store_version: stored,
-            known_version: known.clone(),
+            source: MigrationError::Newer {
+                store_version: stored,
+                known_version: known.clone(),
+            },
         }
         .into()),
     }

@@ -4,21 +4,19 @@
 
 use diesel::{
     SqliteConnection,
-    migration::MigrationSource,
     prelude::*,
+    sql_query,
     sql_types::{Nullable, Text},
-    sqlite::Sqlite,
 };
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness, embed_migrations};
 
 use super::{
-    Config, Error, StoreUrl,
+    Config, Error, RightsError, StoreUrl,
     backend::{
-        Connection, Dialect,
+        Connection,
         postgres::{self, Access},
         sqlite::Database,
     },
-    sql::Sql,
 };
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations/sqlite");
@@ -38,6 +36,59 @@ pub(super) fn run(store: &str, connection: &mut Connection) -> Result<(), Error>
     }
 }
 
+/// Why the schema is not the one that this program works on.
+#[derive(Debug, thiserror::Error)]
+pub enum MigrationError {
+    #[error(
+        "the store has schema {store_version} and this plantail knows schemas up to {known_version}: \
+         use the plantail that wrote it or a newer one, or name another store"
+    )]
+    Newer {
+        store_version: String,
+        known_version: String,
+    },
+    #[error(
+        "the store has {} and this plantail needs schema {known_version}: run plantail migrate with a role that owns its tables",
+        store_version.as_ref().map_or_else(|| "no tables yet".to_owned(), |version| format!("schema {version}"))
+    )]
+    Older {
+        store_version: Option<String>,
+        known_version: String,
+    },
+    #[error(
+        "role {role} finds no schema that it may use in its search_path, so it finds no store: \
+         GRANT USAGE ON SCHEMA public TO {role}, or name the schema in its search_path"
+    )]
+    NoSchema { role: String },
+    #[error(transparent)]
+    Rights(#[from] RightsError),
+    #[error("cannot read which schema the store has: {0}")]
+    Read(#[source] diesel::result::Error),
+    #[error("migration {name} of the store failed and was undone, at {statement:?}: {source}")]
+    Failed {
+        name: &'static str,
+        /// Its first line.
+        statement: String,
+        source: diesel::result::Error,
+    },
+    #[error("the store cannot be migrated: {0}")]
+    Sql(#[from] diesel::result::Error),
+}
+
+/// Everybody leaves a store alone that a newer plantail wrote.
+pub(super) fn refuse_newer(
+    stored: Option<&String>,
+    known_version: &str,
+) -> Result<(), MigrationError> {
+    match stored {
+        Some(stored) if stored.as_str() > known_version => Err(MigrationError::Newer {
+            store_version: stored.clone(),
+            known_version: known_version.to_owned(),
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// The schema that a store has, and the newest that this plantail knows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SchemaVersions {
@@ -54,70 +105,52 @@ struct Version {
 
 /// Which schema the store has. Changes nothing and creates nothing.
 pub fn schema_versions(config: &Config) -> Result<SchemaVersions, Error> {
-    let mut connection = match &config.url {
+    let store = config.url.to_string();
+    let stored = match &config.url {
         StoreUrl::Sqlite(path) => match Database::existing(path) {
-            Ok(database) => Some(Connection::Sqlite(database.look()?)),
+            Ok(database) => stored_in_file(&mut database.look()?)?,
             Err(Error::Missing { .. }) => None,
             Err(error) => return Err(error),
         },
         StoreUrl::Postgres(url) => {
-            Some(Connection::Postgres(postgres::connect(url, Access::Read)?))
+            let mut session = postgres::connect(url, Access::Read)?;
+            postgres::migrations::stored_versions(&mut session)
+                .map_err(|source| Error::Migration { store, source })?
+                .into_iter()
+                .max()
         }
     };
-    let stored = match &mut connection {
-        Some(connection) => stored_version(connection)?,
-        None => None,
-    };
-    let known = known_version(&config.url.to_string())?;
+    let known = postgres::migrations::known_version();
     Ok(SchemaVersions { stored, known })
 }
 
-fn stored_version(connection: &mut Connection) -> Result<Option<String>, Error> {
-    let table = match connection.dialect() {
-        Dialect::Sqlite => "SELECT name AS version FROM sqlite_schema WHERE name = ?",
-        Dialect::Postgres => "SELECT CAST(to_regclass(?) AS text) AS version",
-    };
-    let table: Option<Version> =
-        Sql::new(table, ["__diesel_schema_migrations".into()]).first(connection)?;
-    if table.and_then(|table| table.version).is_none() {
+fn stored_in_file(connection: &mut SqliteConnection) -> QueryResult<Option<String>> {
+    let there = sql_query(
+        "SELECT name AS version FROM sqlite_schema WHERE name = '__diesel_schema_migrations'",
+    );
+    if RunQueryDsl::load::<Version>(there, connection)?.is_empty() {
         return Ok(None);
     }
-    let newest = "SELECT max(version) AS version FROM __diesel_schema_migrations";
-    let newest: Option<Version> = Sql::new(newest, []).first(connection)?;
-    Ok(newest.and_then(|newest| newest.version))
-}
-
-/// The newest version that is compiled in. It is the same for both databases.
-fn known_version(store: &str) -> Result<String, Error> {
-    let known =
-        MigrationSource::<Sqlite>::migrations(&MIGRATIONS).map_err(|source| Error::Setup {
-            store: store.to_owned(),
-            source,
-        })?;
-    let newest = known.iter().map(|m| m.name().version().to_string()).max();
-    Ok(newest.expect("there is a first migration"))
+    let newest = sql_query("SELECT max(version) AS version FROM __diesel_schema_migrations");
+    let newest: Version = RunQueryDsl::get_result(newest, connection)?;
+    Ok(newest.version)
 }
 
 fn run_sqlite(store: &str, connection: &mut SqliteConnection) -> Result<(), Error> {
-    let setup = |source| Error::Setup {
-        store: store.to_owned(),
-        source,
-    };
-    let known_version = known_version(store)?;
-    let applied = connection.applied_migrations().map_err(setup)?;
-    match applied.iter().map(ToString::to_string).max() {
-        Some(store_version) if store_version > known_version => Err(Error::Newer {
+    let stored = stored_in_file(connection)?;
+    refuse_newer(stored.as_ref(), &postgres::migrations::known_version()).map_err(|source| {
+        Error::Migration {
             store: store.to_owned(),
-            store_version,
-            known_version,
-        }),
-        _ => {
-            connection
-                .run_pending_migrations(MIGRATIONS)
-                .map_err(setup)?;
-            Ok(())
+            source,
         }
-    }
+    })?;
+    connection
+        .run_pending_migrations(MIGRATIONS)
+        .map_err(|source| Error::Setup {
+            store: store.to_owned(),
+            source,
+        })?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -149,17 +182,11 @@ mod tests {
             })
             .unwrap();
         let error = open(&fixture.url).err().unwrap();
-        let known = MigrationSource::<Sqlite>::migrations(&MIGRATIONS).unwrap();
-        let newest = known
-            .iter()
-            .map(|m| m.name().version().to_string())
-            .max()
-            .unwrap();
-        assert!(matches!(error, Error::Newer { .. }));
+        let newest = postgres::migrations::known_version();
         assert_eq!(
             error.to_string(),
             format!(
-                "the store {} has schema 20991231000000 and this plantail knows schemas up to {newest}: \
+                "sqlite://{}: the store has schema 20991231000000 and this plantail knows schemas up to {newest}: \
                  use the plantail that wrote it or a newer one, or name another store",
                 fixture.path().display()
             )
@@ -171,7 +198,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("plantail.db");
         let config = StoreUrl::sqlite(&path).into();
-        let known = known_version("it").unwrap();
+        let known = postgres::migrations::known_version();
         let check = |stored: Option<&str>| {
             let before = std::fs::read(&path).ok();
             let expected = SchemaVersions {
@@ -223,7 +250,7 @@ mod tests {
         run_sqlite("it", &mut connection).unwrap();
         let expected = "(1, 2, -86400000000, 1, 1, 5.0, 1, 5.0, 5.0, 0.0, 1, 5.0, 0.0, 0, 0, NULL), \
                         (1, 2, 0, 5, 1, 39.0, 4, 1.0, 20.0, 8.0, 1, 8.0, 0.0, 0, 0, NULL)";
-        let found = diesel::sql_query(format!(
+        let found = sql_query(format!(
             "SELECT count(*) AS count FROM (SELECT * FROM query_stats_daily INTERSECT VALUES {expected})"
         ));
         #[derive(diesel::QueryableByName)]

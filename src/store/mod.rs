@@ -57,7 +57,6 @@ pub use advice_job::{AdviceCounts, AdviceJob, AdviceOutcome};
 pub use analysis::AnalysisPage;
 pub use backend::postgres::{
     Error as PostgresError, FileError, PostgresUrl, Span, UrlError,
-    migrations::MigrationError,
     partition::{PARTITION_DAYS, PartitionError},
     rights::RightsError,
 };
@@ -68,7 +67,7 @@ pub use connection::{READERS, StoreUrl};
 pub use execution::{ExecutionKey, ExecutionPage};
 pub use history::{Bucket, Percentiles, Period};
 pub use ingest::{Batch, Ingested};
-pub use migrations::{SchemaVersions, schema_versions};
+pub use migrations::{MigrationError, SchemaVersions, schema_versions};
 pub use plan::StoredPlan;
 pub use prune::{PRUNED_AT_ONCE, Pruned};
 pub use query::{QueryKey, QueryOrder, QueryPage, QueryRow};
@@ -210,15 +209,6 @@ pub enum Error {
     Setup {
         store: String,
         source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    #[error(
-        "the store {store} has schema {store_version} and this plantail knows schemas up to {known_version}: \
-         use the plantail that wrote it or a newer one, or name another store"
-    )]
-    Newer {
-        store: String,
-        store_version: String,
-        known_version: String,
     },
     #[error(
         "another plantail (watch or import) takes the logs of server {server:?} into this store; wait for its end or stop it, \

@@ -51,7 +51,6 @@ impl Error {
             Self::UnsupportedScheme { .. }
             | Self::NoPath
             | Self::Missing { .. }
-            | Self::Newer { .. }
             | Self::Fenced { .. }
             | Self::PlanWithoutExecution { .. }
             | Self::JobLost { .. }

@@ -13,11 +13,8 @@ use diesel::{
     sql_types::{Array, Bool, Nullable, Text},
 };
 
-use super::{
-    Access, PgConnection,
-    rights::{self, RightsError},
-};
-use crate::statement::lexer::{TokenKind, tokens};
+use super::{Access, PgConnection, rights, script::statements};
+use crate::store::{MigrationError, migrations};
 
 struct Migration {
     name: &'static str,
@@ -70,45 +67,6 @@ diesel::table! {
     }
 }
 
-/// Why the schema is not the one that this program works on.
-#[derive(Debug, thiserror::Error)]
-pub enum MigrationError {
-    #[error(
-        "the store has schema {store_version} and this plantail knows schemas up to {known_version}: \
-         use the plantail that wrote it or a newer one, or name another store"
-    )]
-    Newer {
-        store_version: String,
-        known_version: String,
-    },
-    #[error(
-        "the store has {} and this plantail needs schema {known_version}: run plantail migrate with a role that owns its tables",
-        store_version.as_ref().map_or_else(|| "no tables yet".to_owned(), |version| format!("schema {version}"))
-    )]
-    Older {
-        store_version: Option<String>,
-        known_version: String,
-    },
-    #[error(
-        "role {role} finds no schema that it may use in its search_path, so it finds no store: \
-         GRANT USAGE ON SCHEMA public TO {role}, or name the schema in its search_path"
-    )]
-    NoSchema { role: String },
-    #[error(transparent)]
-    Rights(#[from] RightsError),
-    #[error("cannot read which schema the store has: {0}")]
-    Read(#[source] diesel::result::Error),
-    #[error("migration {name} of the store failed and was undone, at {statement:?}: {source}")]
-    Failed {
-        name: &'static str,
-        /// Its first line.
-        statement: String,
-        source: diesel::result::Error,
-    },
-    #[error("the store cannot be migrated: {0}")]
-    Sql(#[from] diesel::result::Error),
-}
-
 /// Whatever runs under this lock is alone in its database with it. Released at the end of the transaction.
 const LOCK: &str = "SELECT pg_advisory_xact_lock(8101821113047050604)";
 
@@ -130,7 +88,7 @@ pub(in crate::store) fn run(
         prepare(connection)?;
         connection.batch_execute(CREATE_MIGRATIONS_TABLE)?;
         let applied = applied(connection)?;
-        refuse_newer(&applied)?;
+        migrations::refuse_newer(applied.iter().max(), &known_version())?;
         let mut ran = Vec::new();
         for migration in MIGRATIONS {
             let version = migration.version();
@@ -146,8 +104,25 @@ pub(in crate::store) fn run(
     })
 }
 
-/// Whether the schema is exactly the one that this program knows; for whoever may not change it. Who may not look is told what that takes.
+/// Whether the schema is exactly the one that this program knows; for whoever may not change it.
 pub(in crate::store) fn check_version(connection: &mut PgConnection) -> Result<(), MigrationError> {
+    let stored = stored_versions(connection)?;
+    let known_version = known_version();
+    migrations::refuse_newer(stored.iter().max(), &known_version)?;
+    let missing = |migration: &Migration| !stored.contains(&migration.version());
+    if MIGRATIONS.iter().any(missing) {
+        return Err(MigrationError::Older {
+            store_version: stored.into_iter().max(),
+            known_version,
+        });
+    }
+    Ok(())
+}
+
+/// The migrations that the store has had; none where it has no tables yet. Who may not look is told what that takes.
+pub(in crate::store) fn stored_versions(
+    connection: &mut PgConnection,
+) -> Result<Vec<String>, MigrationError> {
     let (there, schema, role): (bool, Option<String>, String) = diesel::select((
         sql::<Bool>("to_regclass('__diesel_schema_migrations') IS NOT NULL"),
         sql::<Nullable<Text>>("current_schema()::text"),
@@ -158,21 +133,11 @@ pub(in crate::store) fn check_version(connection: &mut PgConnection) -> Result<(
     if schema.is_none() {
         return Err(MigrationError::NoSchema { role });
     }
-    let applied = if there {
-        rights::check(connection, &["__diesel_schema_migrations"], Access::Read)?;
-        applied(connection).map_err(MigrationError::Read)?
-    } else {
-        Vec::new()
-    };
-    refuse_newer(&applied)?;
-    let missing = |migration: &Migration| !applied.contains(&migration.version());
-    if MIGRATIONS.iter().any(missing) {
-        return Err(MigrationError::Older {
-            store_version: applied.into_iter().max(),
-            known_version: known_version(),
-        });
+    if !there {
+        return Ok(Vec::new());
     }
-    Ok(())
+    rights::check(connection, &["__diesel_schema_migrations"], Access::Read)?;
+    applied(connection).map_err(MigrationError::Read)
 }
 
 /// Whether the role may make tables, and alter those that are there: only owners can.
@@ -230,46 +195,12 @@ fn applied(connection: &mut PgConnection) -> QueryResult<Vec<String>> {
         .load(connection)
 }
 
-fn known_version() -> String {
+/// The newest version; the same as of SQLite.
+pub(in crate::store) fn known_version() -> String {
     MIGRATIONS
         .last()
         .map(Migration::version)
         .unwrap_or_default()
-}
-
-fn refuse_newer(applied: &[String]) -> Result<(), MigrationError> {
-    let known_version = known_version();
-    match applied.iter().max() {
-        Some(newest) if *newest > known_version => Err(MigrationError::Newer {
-            store_version: newest.clone(),
-            known_version,
-        }),
-        _ => Ok(()),
-    }
-}
-
-/// The statements of a script, without the comments between them and without their semicolons.
-pub(super) fn statements(script: &str) -> Vec<&str> {
-    let mut found = Vec::new();
-    let mut begin = None;
-    let mut at = 0;
-    for token in tokens(script) {
-        match (token.kind, begin) {
-            (TokenKind::Whitespace | TokenKind::Comment, _) => {}
-            (TokenKind::Punctuation, _) if token.is(";") => {
-                found.extend(begin.take().and_then(|begin| script.get(begin..at)));
-            }
-            (_, None) => begin = Some(at),
-            (_, Some(_)) => {}
-        }
-        at += token.text.len();
-    }
-    found.extend(
-        begin
-            .and_then(|begin| script.get(begin..))
-            .map(str::trim_end),
-    );
-    found
 }
 
 #[cfg(test)]
@@ -282,27 +213,6 @@ mod tests {
 
     use super::*;
     use crate::store::backend::postgres::fixture::Database;
-
-    fn check(script: &str, expected: &[&str]) {
-        assert_eq!(statements(script), expected);
-    }
-
-    #[test]
-    fn a_script_is_split_at_its_own_semicolons() {
-        check("", &[]);
-        check(" -- a; b\n;; /* c; */", &[]);
-        check(
-            "-- why\nSELECT 1;\nSELECT ';' || \";\" -- ;\n  ;\nSELECT 3\n",
-            &["SELECT 1", "SELECT ';' || \";\" -- ;\n  ", "SELECT 3"],
-        );
-        check(
-            "DO $a$ BEGIN; $b$;$b$ END $a$; COMMENT ON TABLE t IS 'a''b;'",
-            &[
-                "DO $a$ BEGIN; $b$;$b$ END $a$",
-                "COMMENT ON TABLE t IS 'a''b;'",
-            ],
-        );
-    }
 
     fn folders(of: &str) -> BTreeSet<String> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))

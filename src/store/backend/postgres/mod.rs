@@ -14,6 +14,7 @@ pub(in crate::store) mod rights;
 #[cfg(test)]
 mod roles_tests;
 mod runtime;
+mod script;
 mod slot;
 mod tls;
 mod url;

@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use super::{
     Access, Session, connect,
     fixture::{Database, Server},
-    migrations::{self, MigrationError, statements},
+    migrations,
     partition::{self, Partitions, TABLES},
     rights,
+    script::statements,
 };
+use crate::store::MigrationError;
 
 /// The blocks of SQL in a section of the document.
 fn blocks(section: &str) -> Vec<&'static str> {
