@@ -9,7 +9,7 @@ use super::{Error, output};
 use crate::{
     config::Settings,
     model::visible::visible,
-    store::{self, PRUNED_AT_ONCE, Past, Store},
+    store::{self, PRUNED_AT_ONCE, Past, Store, StoreUrl},
 };
 
 /// Delete what is older than store.retention says, as watch does every hour
@@ -32,6 +32,8 @@ pub(super) fn run(prune: &Prune, settings: &Settings) -> Result<(), Error> {
         output::line("Would be deleted (server, table, rows, size on disk, from, to in UTC):")?;
         return said(&past, &bytes, |past| past.rows);
     }
+    // Who may only read is told so before anything is tried.
+    let store = Store::open(&settings.daemon.store)?;
     store.prune(retention, PRUNED_AT_ONCE, |_| ControlFlow::Continue(()))?;
     // A partition that is dropped doesn't count its rows: what is left tells what went.
     let left: BTreeMap<_, u64> = store
@@ -44,9 +46,14 @@ pub(super) fn run(prune: &Prune, settings: &Settings) -> Result<(), Error> {
         let left = left.get(&(past.server.id, past.table));
         past.rows.saturating_sub(left.copied().unwrap_or_default())
     })?;
-    Ok(output::line(
-        "Their room in the store is used again; plantail backup writes a copy without it.",
-    )?)
+    Ok(output::line(match settings.daemon.store.url {
+        StoreUrl::Sqlite(_) => {
+            "Their room in the store is used again; plantail backup writes a copy without it."
+        }
+        StoreUrl::Postgres(_) => {
+            "The room of whole partitions is given back, that of other rows is used again."
+        }
+    })?)
 }
 
 /// What the rows take on disk, as their share of their table.

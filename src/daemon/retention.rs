@@ -28,8 +28,17 @@ pub(super) async fn run(store: Store, retention: Retention, shutdown: Cancellati
         let (store, stopping) = (store.clone(), shutdown.clone());
         let slice = tokio::task::spawn_blocking(move || slice(&store, &retention, &stopping));
         match slice.await.expect("the store doesn't panic") {
-            Ok(0) => {}
-            Ok(rows) => tracing::info!(rows, "deleted what is older than store.retention"),
+            Ok(Deleted {
+                rows: 0,
+                partitions: 0,
+            }) => {}
+            Ok(Deleted { rows, partitions }) => {
+                tracing::info!(
+                    rows,
+                    partitions,
+                    "deleted what is older than store.retention"
+                );
+            }
             Err(error) => {
                 tracing::warn!(error = %error, "what is older than store.retention can't be deleted; trying again in an hour");
             }
@@ -37,18 +46,26 @@ pub(super) async fn run(store: Store, retention: Retention, shutdown: Cancellati
     }
 }
 
-/// Deletes for a while and gives the number of rows.
+/// What a slice came to: rows that went one by one, and partitions of a PostgreSQL store that went whole.
+#[derive(Default)]
+struct Deleted {
+    rows: u64,
+    partitions: u64,
+}
+
+/// Deletes for a while.
 fn slice(
     store: &Store,
     retention: &Retention,
     shutdown: &CancellationToken,
-) -> Result<u64, store::Error> {
+) -> Result<Deleted, store::Error> {
     let began = Instant::now();
     let mut step_began = began;
-    let mut rows = 0;
+    let mut deleted = Deleted::default();
     store.prune(retention, PRUNED_AT_ONCE, |pruned| {
-        if let Pruned::Rows { rows: gone, .. } = pruned {
-            rows += gone;
+        match pruned {
+            Pruned::Rows { rows, .. } => deleted.rows += rows,
+            Pruned::Partition { .. } => deleted.partitions += 1,
         }
         // As long a pause as the step took: the logs have at least half of the store's time.
         std::thread::sleep(step_began.elapsed());
@@ -58,5 +75,5 @@ fn slice(
             false => ControlFlow::Continue(()),
         }
     })?;
-    Ok(rows)
+    Ok(deleted)
 }

@@ -5,11 +5,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ops::ControlFlow};
 
 use super::{
-    AnalysisPage, Bucket, ExecutionKey, ExecutionPage, QueryOrder, QueryPage, RecommendationPage,
-    Store, StoreUrl, TopOrder, TopQueries,
+    AnalysisPage, Bucket, ExecutionKey, ExecutionPage, Pruned, QueryOrder, QueryPage,
+    RecommendationPage, Retention, Store, StoreUrl, TopOrder, TopQueries,
     backend::postgres::fixture::Database,
     fixture::{at, open, slow},
     ingest::tests::full_batch,
@@ -32,6 +32,10 @@ const OF_ALL_TIMES: &[&str] = &[
     "AND e.open",
     "open_activity t",
     "FROM open_activity",
+    // Retention, one server's rows at a time: what is older than a limit, told and deleted.
+    "SELECT count(*) AS past",
+    "ORDER BY x.started_at LIMIT",
+    "ORDER BY x.log_time LIMIT",
     // Whether anything is left of a query that is to be removed: one probe of an index.
     "DELETE FROM queries",
 ];
@@ -48,6 +52,58 @@ const REFUSED: &[&str] = &[
     "SET NULL",
     "COPY ",
 ];
+
+/// Everything that retention and `verify` send, of which one server has something past its time.
+fn run_retention_and_comparison(store: &Store) {
+    const DAY_S: i64 = 86_400;
+    let shop = Server::named("shop");
+    let claim = store.claim_ingest(&shop).unwrap();
+    let mut newest = full_batch(shop.id);
+    newest.from_bytes = newest.generation.offset_bytes;
+    newest.claim = claim.number();
+    newest.newest = Some(at(100 * DAY_S));
+    newest.executions.clear();
+    newest.plans.clear();
+    newest.analyses.clear();
+    newest.incidents.clear();
+    newest.recommendations.clear();
+    store.ingest(&newest, &slow).unwrap();
+    let read = store.read(|reader| {
+        reader.gaps(shop.id)?;
+        reader.execution_marks(shop.id, None, 3)?;
+        reader.execution_marks(shop.id, Some((at(-DAY_S), ExecutionId(1))), 3)
+    });
+    assert!(!read.unwrap().is_empty());
+    let retention = Retention {
+        executions_days: 1,
+        plans_days: 1,
+        hours_days: 1,
+        statistics_days: 90,
+    };
+    let past = store.past_retention(&retention).unwrap();
+    let mut pruned = BTreeSet::new();
+    let mut prune = |retention: &Retention| {
+        let told = |step: &Pruned| {
+            pruned.insert(match step {
+                Pruned::Rows { table, .. } => *table,
+                Pruned::Partition { .. } => "",
+            });
+            ControlFlow::Continue(())
+        };
+        store.prune(retention, 500, told).unwrap();
+    };
+    prune(&retention);
+    prune(&Retention {
+        statistics_days: 1,
+        ..retention
+    });
+    for table in past.iter().map(|past| past.table) {
+        assert!(pruned.contains(table), "{table} {pruned:?}");
+    }
+    for table in ["plans", "executions", "query_stats", "query_stats_daily"] {
+        assert!(pruned.contains(table), "{table} {pruned:?}");
+    }
+}
 
 /// Everything that ingest and the API send, for two servers.
 fn run_everything(store: &Store) {
@@ -175,6 +231,7 @@ fn every_statement_can_be_sent_to_a_distributed_store() {
     let store = open(&StoreUrl::Postgres(Box::new(database.url("postgres")))).unwrap();
     let before = database.statements_sent().len();
     run_everything(&store);
+    run_retention_and_comparison(&store);
     let sent: BTreeSet<String> = database
         .statements_sent()
         .split_off(before)
@@ -191,6 +248,8 @@ fn every_statement_can_be_sent_to_a_distributed_store() {
                 "SET ",
                 "SELECT pg_",
                 "CREATE TABLE IF NOT EXISTS",
+                "LOCK TABLE ONLY",
+                "DROP TABLE IF EXISTS",
             ];
             !control.iter().any(|word| statement.starts_with(word)) && !statement.contains("pg_")
         })

@@ -58,7 +58,6 @@ impl Store {
         for one in self.past_partitions(retention, &servers)? {
             if self.drop_partition(retention, &one)? {
                 let name = one.partition.name;
-                tracing::info!(partition = name, "dropped, as store.retention says");
                 if between(&Pruned::Partition { name }).is_break() {
                     return Ok(());
                 }
@@ -129,7 +128,13 @@ impl Store {
             let before = table.before(retention, newest).as_microsecond();
             (partition.end_us() <= before).then_some(PastPartition { table, partition })
         });
-        Ok(past.collect())
+        let mut past: Vec<PastPartition> = past.collect();
+        // Day by day, and what belongs to an execution before the execution, as rows go.
+        past.sort_by_key(|one| {
+            let order = TABLES.iter().position(|table| table.name == one.table.name);
+            (one.partition.end_us(), order)
+        });
+        Ok(past)
     }
 
     /// Drops it if no server keeps anything of it. Looked at twice: what keeps it is mostly found without stopping anybody.
@@ -389,9 +394,11 @@ mod tests {
             [0, 35, 60, 100, 110, 140].map(rows).to_vec()
         };
         assert_eq!(days(), [5; 6]);
-        let mut dropped = 0;
+        let mut dropped: Vec<String> = Vec::new();
         let told = |pruned: &Pruned| {
-            dropped += u64::from(matches!(pruned, Pruned::Partition { .. }));
+            if let Pruned::Partition { name } = pruned {
+                dropped.push(name.split("_p").next().unwrap().to_owned());
+            }
             // Whoever writes gets a turn.
             fixture
                 .store
@@ -405,7 +412,8 @@ mod tests {
             .unwrap();
         // Of 110 days ago the retired server keeps its own and of 140 days ago nobody anything; the rows of 100 and 110 are the retired server's.
         assert_eq!(days(), [5, 0, 0, 5, 5, 0]);
-        assert_eq!(dropped, 15);
+        let in_order = ["plans", "findings", "analyses", "incidents", "executions"];
+        assert_eq!(dropped, [in_order; 3].concat());
         for table in ["executions", "plans", "analyses", "findings", "incidents"] {
             assert_eq!(fixture.count(table), 3, "{table}");
         }

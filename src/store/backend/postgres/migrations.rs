@@ -212,7 +212,7 @@ mod tests {
     use diesel::{QueryableByName, SqliteConnection};
 
     use super::*;
-    use crate::store::backend::postgres::fixture::Database;
+    use crate::store::backend::postgres::{fixture::Database, partition};
 
     fn folders(of: &str) -> BTreeSet<String> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -222,6 +222,16 @@ mod tests {
         names
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect()
+    }
+
+    #[test]
+    fn the_document_has_every_table() {
+        let document = include_str!("../../../../docs/store.md");
+        let rows = document.lines().filter_map(|line| line.strip_prefix("| `"));
+        let listed: Vec<_> = rows.filter_map(|row| row.split('`').next()).collect();
+        assert_eq!(listed, tables());
+        let partitioned = document.lines().filter(|line| line.ends_with("by time |"));
+        assert_eq!(partitioned.count(), partition::TABLES.len());
     }
 
     #[test]
