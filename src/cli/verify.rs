@@ -115,6 +115,10 @@ fn generation_text(name: &str, one: &VerifiedGeneration) -> String {
         }
         return line;
     }
+    if one.is_watched {
+        line.push_str("  not compared: the server's log was read in another format");
+        return line;
+    }
     if one.log_bytes != one.stored_bytes {
         line.push_str(&format!(" of {} that the store has", one.stored_bytes));
     }
@@ -132,6 +136,8 @@ fn generation_text(name: &str, one: &VerifiedGeneration) -> String {
         (one.missing, "missing in the store"),
         (one.surplus, "not in the log"),
         (one.different, "different"),
+        (one.gaps_missing, "gaps missing in the store"),
+        (one.gaps_surplus, "gaps not in the log"),
         (one.removed, "older than store.retention"),
         (one.open, "still open"),
     ] {
@@ -170,6 +176,8 @@ fn generation_json(one: &VerifiedGeneration) -> Value {
             "log": format!("{:016x}", one.in_log.checksum),
             "store": format!("{:016x}", one.in_store.checksum),
         },
+        "is_watched": one.is_watched,
+        "gaps": { "missing": one.gaps_missing, "surplus": one.gaps_surplus },
         "missing": one.missing,
         "surplus": one.surplus,
         "different": one.different,

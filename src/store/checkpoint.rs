@@ -33,7 +33,7 @@ const STATES: [(GenerationState, &str); 3] = [
     (GenerationState::Done, "done"),
     (GenerationState::Lost, "lost"),
 ];
-const REASONS: [(GapReason, &str); 4] = [
+pub(super) const REASONS: [(GapReason, &str); 4] = [
     (GapReason::Truncated, "truncated"),
     (GapReason::Deleted, "deleted"),
     (GapReason::Hole, "hole"),

@@ -8,12 +8,15 @@ use jiff::Timestamp;
 
 use super::{
     Error, Reader,
-    column::{count, time},
+    backend::each,
+    checkpoint::REASONS,
+    column::{count, named, time},
+    schema::gaps,
     sql::Sql,
 };
 use crate::model::{
     execution::ExecutionId,
-    position::{GenerationId, Position, ServerId},
+    position::{Gap, GenerationId, Position, ServerId},
 };
 
 /// What identifies an execution and what the log says of it.
@@ -54,6 +57,31 @@ struct Row {
 }
 
 impl Reader<'_> {
+    /// The server's gaps, by generation and where they begin.
+    pub fn gaps(&mut self, server: ServerId) -> Result<Vec<Gap>, Error> {
+        let of_server = gaps::table
+            .filter(gaps::server_id.eq(server.0))
+            .order((gaps::generation_id, gaps::from_bytes))
+            .select((
+                gaps::generation_id,
+                gaps::from_bytes,
+                gaps::to_bytes,
+                gaps::reason,
+            ));
+        let rows: Vec<(i64, i64, Option<i64>, String)> =
+            each!(&mut *self.connection, c => of_server.load(c))?;
+        rows.into_iter()
+            .map(|(generation, from_bytes, to_bytes, reason)| {
+                Ok(Gap {
+                    generation: GenerationId(generation),
+                    from_bytes: from_bytes.cast_unsigned(),
+                    to_bytes: to_bytes.map(i64::cast_unsigned),
+                    reason: named(&REASONS, "gaps.reason", &reason)?,
+                })
+            })
+            .collect()
+    }
+
     /// The next `limit` executions of the server, oldest first, after the one with that start and id.
     pub fn execution_marks(
         &mut self,

@@ -246,6 +246,134 @@ fn verify_sees_that_a_log_was_edited() {
 }
 
 #[test]
+fn verify_compares_gaps() {
+    let home = Home::new();
+    let plain = write_log(&home, &log_text(0..40));
+    let status = std::process::Command::new("gzip").arg(&plain).status();
+    assert!(status.unwrap().success());
+    let path = format!("{plain}.gz");
+    // The archive ends early.
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    home.import(&[&path, "--server", "shop"]);
+    let health = home.query("{ ingestHealth { gaps } }");
+    assert_eq!(health["ingestHealth"]["gaps"], "1", "{health}");
+    let (report, differs) = verify(&home, &path);
+    assert!(!differs, "{report}");
+    tamper(&home, "UPDATE gaps SET reason = 'hole'");
+    let (report, differs) = verify(&home, &path);
+    assert!(differs, "{report}");
+    let gaps = &report["generations"][0]["gaps"];
+    let one = Value::from(1);
+    assert_eq!(
+        (&gaps["missing"], &gaps["surplus"]),
+        (&one, &one),
+        "{report}"
+    );
+    tamper(&home, "DELETE FROM gaps");
+    let told = home.run(&["verify", &path, "--server", "shop"]);
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(told.contains("; 1 gaps missing in the store"), "{told}");
+}
+
+/// Lines of the jsonlog, one statement each.
+fn json_log(statements: std::ops::Range<u32>) -> String {
+    let line = |number| {
+        format!(
+            "{{\"timestamp\":\"2026-10-25 08:00:00.{number:03} UTC\",\"pid\":9,\"error_severity\":\"LOG\",\
+             \"message\":\"duration: 3.000 ms  statement: select {number}\"}}\n"
+        )
+    };
+    statements.map(line).collect()
+}
+
+/// log_destination was stderr, and then jsonlog: of each the store has read what the other didn't say.
+#[test]
+fn verify_reads_every_format_that_was_read() {
+    let home = Home::new();
+    let folder = home.path("log");
+    fs::create_dir(&folder).unwrap();
+    let logs = folder.to_str().unwrap();
+    fs::write(folder.join("postgresql.log"), log_text(0..20)).unwrap();
+    home.import(&[logs, "--server", "shop"]);
+    fs::write(folder.join("postgresql.json"), json_log(0..50)).unwrap();
+    home.import(&[logs, "--server", "shop"]);
+    assert_eq!(executions(&home), 530);
+    let (report, differs) = verify(&home, logs);
+    assert!(!differs, "{report}");
+    let in_log: Vec<&Value> = report["generations"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|generation| &generation["executions"]["log"])
+        .collect();
+    assert_eq!(in_log, [50, 480]);
+    tamper(
+        &home,
+        "DELETE FROM executions WHERE (generation_id, offset_bytes) IN
+           (SELECT generation_id, min(offset_bytes) FROM executions WHERE offset_bytes > 0 GROUP BY generation_id)",
+    );
+    let (report, differs) = verify(&home, logs);
+    assert!(differs, "{report}");
+    for generation in report["generations"].as_array().unwrap() {
+        assert_eq!(generation["missing"], 1, "{report}");
+    }
+    // A position that only followed the format that was read holds nothing to compare.
+    tamper(
+        &home,
+        "DELETE FROM executions WHERE generation_id = (SELECT id FROM generations WHERE path LIKE '%.log')",
+    );
+    let told = home.run(&["verify", logs, "--server", "shop"]);
+    let told = String::from_utf8(told.stdout).unwrap();
+    assert!(
+        told.contains("not compared: the server's log was read in another format"),
+        "{told}"
+    );
+}
+
+/// A power cut takes the end of the log away, and the server goes on writing: a generation of its own goes on where the old one still holds.
+#[test]
+fn verify_knows_what_was_read_as_an_earlier_generation() {
+    let home = Home::new();
+    let padding = "x".repeat(600);
+    let lines = |numbers: std::ops::Range<u32>| -> String {
+        let line = |number| {
+            format!(
+                "2026-10-25 08:00:{:02}.{:03} UTC [7] LOG:  duration: 3.000 ms  statement: select {number} as {padding}\n",
+                number / 1000,
+                number % 1000
+            )
+        };
+        numbers.map(line).collect()
+    };
+    let path = write_log(&home, &lines(0..2000));
+    let watch_until = |newest: &str| {
+        let _watch = home.watch(&["--server", "shop", &path]);
+        let stored = || {
+            let data = home.query("{ executions(first: 1) { nodes { startedAt } } }");
+            (data["executions"]["nodes"][0]["startedAt"] == newest).then_some(())
+        };
+        crate::plantail::wait_for(stored).unwrap();
+    };
+    watch_until("2026-10-25T08:00:01.996Z");
+    fs::write(&path, lines(0..1800) + &lines(2000..2100)).unwrap();
+    watch_until("2026-10-25T08:00:02.096Z");
+    let (report, differs) = verify(&home, &path);
+    assert!(!differs, "{report}");
+    let generations = report["generations"].as_array().unwrap();
+    assert_eq!(generations.len(), 1, "{report}");
+    let compared = generations[0]["executions"]["log"].as_u64().unwrap();
+    assert!((99..1899).contains(&compared), "{report}");
+    tamper(
+        &home,
+        "DELETE FROM executions WHERE started_at = unixepoch('2026-10-25 08:00:02') * 1000000 + 47000",
+    );
+    let (report, differs) = verify(&home, &path);
+    assert!(differs, "{report}");
+    assert_eq!(report["generations"][0]["missing"], 1, "{report}");
+}
+
+#[test]
 fn migrate_tells_the_schema() {
     let home = Home::new();
     let check = |home: &Home| {
