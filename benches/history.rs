@@ -83,9 +83,7 @@ fn history(criterion: &mut Criterion) {
     let path = given.unwrap_or_else(|| folder.path().join("history.db"));
     let is_new = !path.exists();
     let queries = env::var("HISTORY_QUERIES").map_or(4630, |n| n.parse().unwrap());
-    let config = Config {
-        url: StoreUrl::sqlite(&path),
-    };
+    let config = Config::from(StoreUrl::sqlite(&path));
     let server = Server::named("bench");
     let store = Store::open(&config).unwrap();
     store.ensure_server(&server).unwrap();

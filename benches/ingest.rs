@@ -139,7 +139,7 @@ fn sqlite(plans: bool) {
             let _ = fs::remove_file(path.with_extension(extension));
         }
         let url = StoreUrl::sqlite(path);
-        let store = Store::open(&Config { url }).unwrap();
+        let store = Store::open(&Config::from(url)).unwrap();
         store.ensure_server(&server()).unwrap();
         store
     };
@@ -449,8 +449,8 @@ fn postgres(url: &str, plans: bool) {
     run(
         "SET jit = off; SET client_min_messages = warning; DROP SCHEMA public CASCADE; CREATE SCHEMA public",
     );
-    let url = url.parse().unwrap();
-    let store = Store::open(&Config { url }).unwrap();
+    let url: StoreUrl = url.parse().unwrap();
+    let store = Store::open(&Config::from(url)).unwrap();
     let empty = || {
         let tables = STATE.map(|(table, _)| table).join(", ");
         run(&format!(

@@ -280,7 +280,7 @@ fn verify_compares_gaps() {
 fn json_log(statements: std::ops::Range<u32>) -> String {
     let line = |number| {
         format!(
-            "{{\"timestamp\":\"2026-10-25 08:00:00.{number:03} UTC\",\"pid\":9,\"error_severity\":\"LOG\",\
+            "{{\"timestamp\":\"2026-09-21 08:00:00.{number:03} UTC\",\"pid\":9,\"error_severity\":\"LOG\",\
              \"message\":\"duration: 3.000 ms  statement: select {number}\"}}\n"
         )
     };

@@ -15,32 +15,23 @@ use super::{Access, PgConnection};
 pub enum RightsError {
     #[error(
         "role {role} may not write to the store, it lacks {privileges} on table {table}: name the role that writes in the store URL, or let this \
-         one act as the owner of the tables: GRANT {owner} TO {role}; ALTER ROLE {role} IN DATABASE {database} SET role = {owner}"
+         one act as the owner of the tables: GRANT {owner} TO {role}; ALTER ROLE {role} IN DATABASE {database} SET role = {owner}",
+        role = .0.role, owner = .0.owner, database = .0.database, privileges = .0.privileges, table = .0.relation
     )]
-    Write {
-        role: String,
-        owner: String,
-        database: String,
-        table: String,
-        privileges: String,
-    },
+    Write(Box<Lacking>),
     #[error(
         "role {role} may not read the store, it lacks SELECT on table {table}: let it read as {owner}, the owner: \
-         GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}"
+         GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {role}",
+        role = .0.role, owner = .0.owner, schema = .0.schema, table = .0.relation
     )]
-    Read {
-        role: String,
-        owner: String,
-        schema: String,
-        table: String,
-    },
+    Read(Box<Lacking>),
     #[error("cannot read which rights the role has: {0}")]
     Unknown(#[source] diesel::result::Error),
 }
 
-/// The names are quoted where SQL wants it.
-#[derive(QueryableByName)]
-struct Lacking {
+/// The first table on which a role lacks something. The names are quoted where SQL wants it.
+#[derive(Debug, QueryableByName)]
+pub struct Lacking {
     #[diesel(sql_type = Text)]
     role: String,
     #[diesel(sql_type = Text)]
@@ -79,18 +70,7 @@ pub(in crate::store) fn check(
     .map_err(RightsError::Unknown)?;
     match (lacking.into_iter().next(), access) {
         (None, _) => Ok(()),
-        (Some(lacking), Access::Write) => Err(RightsError::Write {
-            role: lacking.role,
-            owner: lacking.owner,
-            database: lacking.database,
-            table: lacking.relation,
-            privileges: lacking.privileges,
-        }),
-        (Some(lacking), Access::Read) => Err(RightsError::Read {
-            role: lacking.role,
-            owner: lacking.owner,
-            schema: lacking.schema,
-            table: lacking.relation,
-        }),
+        (Some(lacking), Access::Write) => Err(RightsError::Write(Box::new(lacking))),
+        (Some(lacking), Access::Read) => Err(RightsError::Read(Box::new(lacking))),
     }
 }
