@@ -1,45 +1,13 @@
-//! Documents against stores: what they answer, what they cost, what is refused.
+//! What documents answer.
 
 use serde_json::{Value, json};
 
+use super::{PROMISED, data};
 use crate::{
-    api::{execute, sdl},
-    digest::{
-        self,
-        fixture::{Fixture, Runs},
-    },
+    api::sdl,
+    digest::fixture::{Fixture, Runs},
     model::{position::Server, public_id::PublicId, query::QueryId},
 };
-
-/// The query that design and README promise.
-const PROMISED: &str = "query { queries(limit: 5) { id normalizedSql totalExecutions
-  analyses { executionTimeMs seqScanDetected } recommendations { severity confidenceScore summary } } }";
-
-fn run(fixture: &Fixture, document: &str) -> Value {
-    run_with(fixture, document, &Value::Null)
-}
-
-fn run_with(fixture: &Fixture, document: &str, variables: &Value) -> Value {
-    let summary = digest::Config::default();
-    execute(&fixture.store, document, variables, None, &summary)
-}
-
-/// The data of a document that has no errors.
-fn data(fixture: &Fixture, document: &str) -> Value {
-    let mut answer = run(fixture, document);
-    assert_eq!(answer.get("errors"), None, "{document}");
-    answer["data"].take()
-}
-
-fn code(answer: &Value) -> &str {
-    answer["errors"][0]["extensions"]["code"].as_str().unwrap()
-}
-
-fn statements(fixture: &Fixture, document: &str) -> u64 {
-    let before = fixture.store.statements_read();
-    data(fixture, document);
-    fixture.store.statements_read() - before
-}
 
 #[test]
 fn the_promised_query_works() {
@@ -112,37 +80,6 @@ fn incidents_of_a_query_and_of_its_executions() {
             ] }],
         })
     );
-}
-
-#[test]
-fn the_number_of_statements_depends_on_the_document_only() {
-    let everything = "query { queries(limit: 100) { id server { name } executions(limit: 2) { id plans { document } findings { rule } incidents { kind } query { id } parent { id } nestedExecutions { id parent { id query { id } } } }
-        incidents(limit: 3) { kind } analyses { findings { rule } plans { id } query { normalizedSql } } recommendations { id query { id } }
-          percentiles(since: \"2026-03-01T00:00:00Z\", until: \"2026-03-05T00:00:00Z\") { p99Ms } users { calls }
-          history(since: \"2026-03-01T00:00:00Z\", until: \"2026-03-05T00:00:00Z\", bucket: DAY) { calls percentiles { p50Ms } } }
-        topQueries(since: \"2026-03-01T00:00:00Z\", until: \"2026-03-05T00:00:00Z\") { calls query { id } }
-        servers { name } ingestHealth { recordsTotal } summary { servers { slowQueries { recommendations { summary } } } } }";
-    let one = Fixture::empty();
-    one.ingest(
-        "shop",
-        &[Runs::explained(
-            "select 1",
-            "2026-03-04T08:00:00Z",
-            1,
-            1500.0,
-        )],
-    );
-    let (ten, hundred) = (Fixture::three_servers(4), Fixture::three_servers(34));
-    for (document, expected) in [
-        // BEGIN, queries, analyses, recommendations, COMMIT
-        (PROMISED.replace("limit: 5", "limit: 100"), Some(5)),
-        (everything.to_owned(), None),
-    ] {
-        let counts = [&one, &ten, &hundred].map(|fixture| statements(fixture, &document));
-        let expected = expected.unwrap_or(counts[0]);
-        assert_eq!(counts, [expected; 3], "{document}");
-    }
-    assert_eq!(statements(&one, "{ __schema { queryType { name } } }"), 0);
 }
 
 #[test]
@@ -238,6 +175,7 @@ fn nested_executions_and_what_ran_them() {
 }
 
 /// Fields that occur more than once at the root, under one key or several, in fragments or not.
+
 #[test]
 fn every_occurrence_of_a_field_gets_its_own() {
     let fixture = Fixture::three_servers(1);
@@ -295,42 +233,6 @@ fn every_occurrence_of_a_field_gets_its_own() {
 }
 
 /// The same selections asked for one at a time and all together give the same.
-#[test]
-fn a_planned_document_gives_what_loading_everything_gives() {
-    let fixture = Fixture::three_servers(3);
-    let pieces = [
-        "id",
-        "server { id name firstSeen lastSeen }",
-        "normalizedSql databaseName serverQueryId firstSeen lastSeen totalExecutions failedExecutions totalTimeMs meanTimeMs maxTimeMs",
-        "executions(limit: 2) { id startedAt durationMs kind durationSource plans { id document } }",
-        "executions(limit: 2) { findings { rule severity message } query { id } }",
-        "executions(limit: 2) { nested nestedCount function line depth parent { id query { id } } nestedExecutions(limit: 2) { id plans { id } } }",
-        "analyses { executionId severity findings { nodePath notDecidable } }",
-        "analyses { plans { shape durationMs format ordinal executionId } query { recommendations(limit: 1) { id } } }",
-        "recommendations { id createdAt source kind rules verification explanation disproof command query { normalizedSql } }",
-    ];
-    let all = data(
-        &fixture,
-        &format!("{{ queries {{ {} }} }}", pieces.join(" ")),
-    );
-    for piece in pieces {
-        let some = data(&fixture, &format!("{{ queries {{ {piece} }} }}"));
-        assert!(contains(&all, &some), "{piece}: {some}");
-    }
-}
-
-/// Whether `whole` has everything that `part` has.
-fn contains(whole: &Value, part: &Value) -> bool {
-    match (whole, part) {
-        (Value::Object(whole), Value::Object(part)) => part
-            .iter()
-            .all(|(key, value)| whole.get(key).is_some_and(|other| contains(other, value))),
-        (Value::Array(whole), Value::Array(part)) => {
-            whole.len() == part.len() && whole.iter().zip(part).all(|(a, b)| contains(a, b))
-        }
-        _ => whole == part,
-    }
-}
 
 #[test]
 fn every_page_starts_behind_the_one_before() {
@@ -465,185 +367,6 @@ fn the_summary_is_the_digest() {
             }],
         })
     );
-}
-
-#[test]
-fn arguments_out_of_bounds_are_refused_with_their_path() {
-    let fixture = Fixture::three_servers(1);
-    for (document, expected, message) in [
-        (
-            "{ queries(limit: 0) { id } }",
-            "BAD_USER_INPUT",
-            "`limit` has to be between 1 and 100, not 0",
-        ),
-        (
-            "{ queries(limit: 101) { id } }",
-            "BAD_USER_INPUT",
-            "`limit` has to be between 1 and 100, not 101",
-        ),
-        (
-            "{ queriesConnection(first: 1001) { nodes { id } } }",
-            "BAD_USER_INPUT",
-            "`first` has to be between 1 and 1000, not 1001",
-        ),
-        (
-            "{ queries { executions(limit: -1) { id } } }",
-            "BAD_USER_INPUT",
-            "`limit` has to be between 1 and 1000, not -1",
-        ),
-        (
-            "{ executions(after: \"t1\") { nodes { id } } }",
-            "BAD_CURSOR",
-            "`after` is not a cursor of this list in this order",
-        ),
-        (
-            "{ query(id: \"5\") { id } }",
-            "BAD_USER_INPUT",
-            "that is not the id of a query",
-        ),
-        (
-            "{ queries { percentiles(since: \"2026-03-02T00:00:00Z\", until: \"2026-03-01T00:00:00Z\") { calls } } }",
-            "BAD_USER_INPUT",
-            "`until` is before `since`",
-        ),
-        (
-            "{ queries { history(since: \"2026-03-02T00:00:00Z\", until: \"2026-05-01T00:00:00Z\", bucket: HOUR) { calls } } }",
-            "BAD_USER_INPUT",
-            "a history has 1000 periods at most, not 1442: shorten it or take days",
-        ),
-        (
-            "{ topQueries(since: \"2026-03-02T00:00:00Z\", until: \"2026-05-01T00:00:00Z\", limit: 101) { calls } }",
-            "BAD_USER_INPUT",
-            "`limit` has to be between 1 and 100, not 101",
-        ),
-        (
-            "{ plan(id: \"5\") { id } }",
-            "BAD_USER_INPUT",
-            "that is not the id of a plan",
-        ),
-        (
-            "{ ingestHealth(server: \"5\") { torn } }",
-            "BAD_USER_INPUT",
-            "`server` is not the id of a server",
-        ),
-    ] {
-        let answer = run(&fixture, document);
-        assert_eq!(code(&answer), expected, "{document}: {answer}");
-        assert_eq!(answer["errors"][0]["message"], json!(message), "{document}");
-        assert!(answer["errors"][0]["path"].is_array());
-    }
-}
-
-#[test]
-fn what_is_not_a_good_document_never_reaches_the_store() {
-    let fixture = Fixture::three_servers(1);
-    let before = fixture.store.statements_read();
-    let nested = |levels: usize| {
-        format!(
-            "{{ executions {{ nodes {{ {} id {} }} }} }}",
-            "query { executions(limit: 1) { ".repeat(levels),
-            "} }".repeat(levels)
-        )
-    };
-    let aliases: String = (1..=21)
-        .map(|n| format!("a{n}: queries(limit: {n}) {{ id }} "))
-        .collect();
-    let spans: String = (1..=11)
-        .map(|day| {
-            format!("d{day}: percentiles(since: \"2026-03-{day:02}T00:00:00Z\", until: \"2026-03-{day:02}T01:00:00Z\") {{ calls }} ")
-        })
-        .collect();
-    for (document, variables, expected) in [
-        (
-            &*format!("{{ queries {{ {spans} }} }}"),
-            json!(null),
-            "TOO_EXPENSIVE",
-        ),
-        (
-            "{ queries(limit: 100) { history(since: \"2025-01-01T00:00:00Z\", until: \"2026-07-01T00:00:00Z\", bucket: DAY) { calls } } }",
-            json!(null),
-            "TOO_EXPENSIVE",
-        ),
-        ("{", json!(null), "PARSE_FAILED"),
-        ("{ nothing }", json!(null), "VALIDATION_FAILED"),
-        (
-            "mutation { queries { id } }",
-            json!(null),
-            "VALIDATION_FAILED",
-        ),
-        (
-            "subscription { queries { id } }",
-            json!(null),
-            "VALIDATION_FAILED",
-        ),
-        (
-            "query A { servers { id } } query B { servers { id } }",
-            json!(null),
-            "VALIDATION_FAILED",
-        ),
-        (
-            "{ ...F } fragment F on Query { ...F }",
-            json!(null),
-            "VALIDATION_FAILED",
-        ),
-        (
-            "query($n: Int!) { queries(limit: $n) { id } }",
-            json!({ "n": "five" }),
-            "VALIDATION_FAILED",
-        ),
-        (
-            "query($n: Int!) { queries(limit: $n) { id } }",
-            json!({}),
-            "VALIDATION_FAILED",
-        ),
-        ("{ queries { id } }", json!([]), "BAD_REQUEST"),
-        (&nested(10), json!(null), "PARSE_FAILED"),
-        (
-            &format!("{{ queries {{ {} }} }}", "id ".repeat(2_001)),
-            json!(null),
-            "PARSE_FAILED",
-        ),
-        (&format!("{{ {aliases} }}"), json!(null), "TOO_EXPENSIVE"),
-        (
-            "{ queries(limit: 100) { executions(limit: 500) { id } } }",
-            json!(null),
-            "TOO_EXPENSIVE",
-        ),
-        (
-            "{ executions(first: 1000) { nodes { plans { document } } } }",
-            json!(null),
-            "TOO_EXPENSIVE",
-        ),
-        (
-            "query($n: Int = 1000) { queries(limit: 100) { executions(limit: $n) { id } } }",
-            json!(null),
-            "TOO_EXPENSIVE",
-        ),
-        (
-            "{ executions(first: 1000) { edges { node { query { executions(limit: 100) { id } } } } } }",
-            json!(null),
-            "TOO_EXPENSIVE",
-        ),
-    ] {
-        let answer = run_with(&fixture, document, &variables);
-        assert_eq!(code(&answer), expected, "{document}: {answer}");
-        assert_eq!(answer.get("data"), None, "{document}");
-    }
-    assert_eq!(fixture.store.statements_read(), before);
-}
-
-#[test]
-fn introspection_passes_the_limits() {
-    let fixture = Fixture::empty();
-    let of_type = "ofType { kind name ".repeat(9) + &"}".repeat(9);
-    let answer = data(
-        &fixture,
-        &format!(
-            "query {{ __schema {{ queryType {{ name }} types {{ kind name fields(includeDeprecated: true) {{ name args {{ ...I }} type {{ ...T }} }} inputFields {{ ...I }} }} directives {{ args {{ ...I }} }} }} }}
-             fragment I on __InputValue {{ name type {{ ...T }} defaultValue }} fragment T on __Type {{ kind name {of_type} }}"
-        ),
-    );
-    assert_eq!(answer["__schema"]["queryType"]["name"], json!("Query"));
 }
 
 #[test]
