@@ -19,8 +19,9 @@ pub(in crate::store) const LOCK_WAIT: Duration = Duration::from_secs(5);
 
 const SHARED: &str =
     "PRAGMA foreign_keys = ON; PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;";
-/// 64 MB of pages keep the inner nodes of the indexes in memory; a late checkpoint writes a page once for many batches.
-const WRITER: &str = "PRAGMA cache_size = -65536; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;";
+/// 32 MB of pages keep the inner nodes of the indexes in memory, and leave room for long records below the daemon's bound; a late checkpoint writes
+/// a page once for many batches.
+const WRITER: &str = "PRAGMA cache_size = -32768; PRAGMA wal_autocheckpoint = 4000; PRAGMA journal_size_limit = 67108864;";
 const READER: &str = "PRAGMA cache_size = -8192; PRAGMA query_only = ON;";
 const LOOK: &str = "PRAGMA query_only = ON;";
 const COPIER: &str = "PRAGMA cache_size = -8192; PRAGMA synchronous = FULL;";
