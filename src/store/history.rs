@@ -13,6 +13,7 @@ use jiff::Timestamp;
 
 use super::{
     Error, Reader,
+    backend::Dialect,
     column::{count, time},
     query::{QueryKey, WANTED, wanted},
     sketch::Sketch,
@@ -119,10 +120,12 @@ impl Reader<'_> {
         let mut sql = Sql::new("WITH ", []);
         sql.push(WANTED, [wanted(keys)]);
         let Parts { touched, days, .. } = parts;
-        sql.push(
-            &from("query_stats_daily", "day", "true", "t.sketch"),
-            [servers()],
-        );
+        // Of SQLite's days those of all queries lie together, and it would go through them.
+        let daily = match self.connection.dialect() {
+            Dialect::Sqlite => "query_stats_daily t INDEXED BY query_stats_daily_of_query",
+            Dialect::Postgres => "query_stats_daily t",
+        };
+        sql.push(&from(daily, "day", "true", "t.sketch"), [servers()]);
         sql.push(
             " AND t.day >= ? AND t.day < ? AND (t.hours_dropped OR t.day >= ? AND t.day < ?)",
             [touched.since, touched.until, days.since, days.until].map(Into::into),
@@ -130,7 +133,7 @@ impl Reader<'_> {
         for hours in &parts.hours {
             sql.push(" UNION ALL ", []);
             sql.push(
-                &from("query_stats", "hour", "false", "t.sketch"),
+                &from("query_stats t", "hour", "false", "t.sketch"),
                 [servers()],
             );
             sql.push(
@@ -139,7 +142,7 @@ impl Reader<'_> {
             );
         }
         sql.push(" UNION ALL ", []);
-        let open = from("open_activity", "hour", "false", "CAST(NULL AS BYTEA)");
+        let open = from("open_activity t", "hour", "false", "CAST(NULL AS BYTEA)");
         sql.push(&open, [servers()]);
         sql.push(
             " AND t.hour >= ? AND t.hour < ?",
@@ -149,12 +152,12 @@ impl Reader<'_> {
     }
 }
 
-/// Rows of the wanted queries.
+/// Rows of the wanted queries in a table, by its alias `t`.
 fn from(table: &str, begin: &str, whole_day: &str, sketch: &str) -> String {
     format!(
         "SELECT t.server_id, t.query_id, t.{begin} AS begin, {whole_day} AS whole_day, t.calls, t.failed, t.timed_calls, t.total_ms, \
                 t.min_ms, t.max_ms, t.rows, t.nested_calls, t.nested_ms, {sketch} AS sketch \
-           FROM wanted w CROSS JOIN {table} t WHERE t.server_id = w.server_id AND t.query_id = w.query_id AND ?"
+           FROM wanted w CROSS JOIN {table} WHERE t.server_id = w.server_id AND t.query_id = w.query_id AND ?"
     )
 }
 
@@ -488,7 +491,8 @@ mod tests {
                 "SCAN executions USING INDEX executions_open",
                 "SEARCH executions USING INDEX executions_open (server_id=? AND query_id=?)",
                 "SEARCH executions USING INDEX executions_open (server_id=?)",
-                "SEARCH t USING PRIMARY KEY (server_id=? AND query_id=? AND day>? AND day<?)",
+                "SEARCH t USING INDEX query_stats_daily_of_query (server_id=? AND query_id=? AND day>? AND day<?)",
+                "SEARCH t USING PRIMARY KEY (server_id=? AND day>? AND day<?)",
                 "SEARCH t USING PRIMARY KEY (server_id=? AND query_id=? AND hour>? AND hour<?)",
                 "SEARCH t USING PRIMARY KEY (server_id=? AND query_id=?)",
             ]

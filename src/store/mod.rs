@@ -35,6 +35,7 @@ mod power_cut_tests;
 mod prune;
 mod query;
 mod query_cap;
+mod query_sums;
 mod query_user;
 mod recommendation;
 mod retention;
@@ -52,7 +53,7 @@ use std::{path::PathBuf, sync::Arc, time::Duration};
 use self::backend::sqlite::LOCK_WAIT;
 use crate::model::position::GenerationId;
 
-pub use activity::{QueryActivity, QuerySums, TopOrder, TopQueries};
+pub use activity::QueryActivity;
 pub use advice_job::{AdviceCounts, AdviceJob, AdviceOutcome};
 pub use analysis::AnalysisPage;
 pub use backend::postgres::{
@@ -71,6 +72,7 @@ pub use migrations::{MigrationError, SchemaVersions, schema_versions};
 pub use plan::StoredPlan;
 pub use prune::{PRUNED_AT_ONCE, Pruned};
 pub use query::{QueryKey, QueryOrder, QueryPage, QueryRow};
+pub use query_sums::{QuerySums, TopOrder, TopQueries};
 pub use query_user::QueryUser;
 pub use recommendation::RecommendationPage;
 pub use retention::{Past, Retention, TableSize};

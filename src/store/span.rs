@@ -58,15 +58,13 @@ impl Span {
         }
     }
 
-    /// From days where they lie in it whole, from hours at both ends.
+    /// From days where they lie in it whole, from hours at both ends: no part of these is of two days.
     pub(super) fn parts(self) -> Parts {
+        let begin = floor(self.since + DAY - 1, DAY).min(self.until);
         let days = Self {
-            since: floor(self.since + DAY - 1, DAY),
-            until: floor(self.until, DAY),
+            since: begin,
+            until: floor(self.until, DAY).max(begin),
         };
-        if days.is_empty() {
-            return self.hours();
-        }
         let before = Self {
             since: self.since,
             until: days.since,
@@ -155,11 +153,12 @@ mod tests {
             };
         check(0, 23, [0, 24], [0, 24], &[]);
         check(-24, 47, [-24, 48], [-24, 48], &[]);
-        check(1, 23, [0, 24], [0, 0], &[[1, 24]]);
-        check(1, 30, [0, 48], [0, 0], &[[1, 31]]);
-        check(23, 24, [0, 48], [0, 0], &[[23, 25]]);
+        check(1, 23, [0, 24], [24, 24], &[[1, 24]]);
+        check(2, 4, [0, 24], [5, 5], &[[2, 5]]);
+        check(1, 30, [0, 48], [24, 24], &[[1, 24], [24, 31]]);
+        check(23, 24, [0, 48], [24, 24], &[[23, 24], [24, 25]]);
         check(-30, 50, [-48, 72], [-24, 48], &[[-30, -24], [48, 51]]);
         check(-24, 50, [-24, 72], [-24, 48], &[[48, 51]]);
-        check(5, 3, [0, 24], [0, 0], &[[5, 5]]);
+        check(5, 3, [0, 24], [5, 5], &[]);
     }
 }

@@ -50,6 +50,7 @@ const MIGRATIONS: &[Migration] = &[
     migration!("2026-11-20-122000_incidents"),
     migration!("2026-11-20-130000_history"),
     migration!("2026-11-20-132000_ingest_claims"),
+    migration!("2026-11-20-140000_days_lie_together"),
 ];
 
 impl Migration {
