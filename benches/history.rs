@@ -46,7 +46,7 @@ fn main() {
         println!("PostgreSQL");
         let store = open(url.parse().unwrap());
         let postmaster = fill_postgres(&url, server().id, queries);
-        measure(&store, postmaster, queries);
+        measure(&store, postmaster.as_deref(), queries);
     }
 }
 
@@ -216,13 +216,13 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-fn measure(store: &Store, postmaster: Option<String>, queries: i64) {
+fn measure(store: &Store, postmaster: Option<&str>, queries: i64) {
     let newest = begin() + DAY * DAYS as i32 - SignedDuration::from_micros(1);
     let key = (server().id, QueryId(queries / 2 * 1_000_003));
     let bench = |name: &str, read: &dyn Fn(&mut Reader<'_>)| {
         let (mut wall, mut cpu) = (Vec::new(), Vec::new());
         for run in 0..=RUNS {
-            let cpu_before = all_cpu_ms(postmaster.as_deref());
+            let cpu_before = all_cpu_ms(postmaster);
             let began = Instant::now();
             store
                 .read(|reader| {
@@ -234,7 +234,7 @@ fn measure(store: &Store, postmaster: Option<String>, queries: i64) {
             // The first run opens the connection and reads from the disk.
             if run > 0 {
                 wall.push(wall_ms);
-                cpu.push(all_cpu_ms(postmaster.as_deref()) - cpu_before);
+                cpu.push(all_cpu_ms(postmaster) - cpu_before);
             }
         }
         let (wall_ms, cpu_ms) = (median(wall), median(cpu));
