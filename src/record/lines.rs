@@ -14,7 +14,7 @@ use super::{Assembled, Format, csvlog, jsonlog, stderr, wrapper};
 
 /// Reads the lines of one generation.
 pub(super) enum Lines {
-    Stderr(stderr::Lines),
+    Stderr(Box<stderr::Lines>),
     Csvlog(csvlog::Lines),
     Jsonlog(jsonlog::Lines),
     ByProcess(Box<wrapper::ByProcess>),
@@ -31,12 +31,12 @@ impl Lines {
         max_record_bytes: usize,
     ) -> Self {
         match format {
-            Format::Stderr(prefix) => Self::Stderr(stderr::Lines::new(
+            Format::Stderr(prefix) => Self::Stderr(Box::new(stderr::Lines::new(
                 prefix,
                 log_timezone,
                 generation,
                 max_record_bytes,
-            )),
+            ))),
             Format::Csvlog => Self::Csvlog(csvlog::Lines::new(
                 log_timezone,
                 generation,

@@ -44,6 +44,21 @@ fn ending_at(prefix: &LinePrefix, before: &[u8]) -> Option<Glued> {
     })
 }
 
+/// Whether `line` begins with the end of a head whose first bytes were written elsewhere: with as many of the last record's head before it, it
+/// reads as one.
+pub(super) fn ends_head(prefix: &LinePrefix, last_head: &[u8], line: &[u8]) -> bool {
+    let ends = |end: &[u8]| {
+        (1..last_head.len())
+            .filter_map(|len| last_head.get(..len))
+            .any(|begin| head::printed_by(prefix, &[begin, end].concat()).is_some())
+    };
+    prefix.is_anchored()
+        && labels(line, prefix.max_head_bytes())
+            .filter(|found| matches!(found.label, Label::Severity(_)))
+            .take(MAX_LABELS)
+            .any(|found| !found.before.is_empty() && ends(found.before))
+}
+
 /// Whether names in the head of `found` hold the end of another session's head, or the head reads as another session's. A head that shares the
 /// time and the process is none: where a prefix begins with a name, what stands behind the name's first byte is a head as well.
 pub(super) fn is_of_another(prefix: &LinePrefix, found: &HeadLine<'_>) -> bool {

@@ -6,6 +6,7 @@
 //! what a name holds isn't read as a record of its own. Records that were torn, as by a pipe without the logging collector, end where the
 //! next one begins, be it within a line, and their rests are no part of the records that they follow.
 
+mod beginning;
 mod body;
 mod glued;
 mod held;
@@ -44,6 +45,8 @@ pub(super) struct Lines {
     open: Open,
     held: Option<Held>,
     missing: Missing,
+    /// The head of the last record.
+    head: Vec<u8>,
 }
 
 impl Lines {
@@ -61,6 +64,7 @@ impl Lines {
             open: Open::Nothing,
             held: None,
             missing: Missing::default(),
+            head: Vec::new(),
         }
     }
 
@@ -123,6 +127,11 @@ impl Lines {
         read_at: Timestamp,
         sink: &mut dyn FnMut(Assembled),
     ) {
+        if let Some(at) = self.rest_in_message(&found, sink) {
+            let (own, after) = line.split(line.bytes.len() - found.text.len() + at);
+            self.torn_in_message(found.head.process_id(), own, sink);
+            return self.stray(after, UnparsedReason::NoRecord, read_at, sink);
+        }
         loop {
             found.is_ambiguous |= glued::is_of_another(&self.prefix, &found);
             let Some(glued) = glued::find(&self.prefix, found.text) else {
@@ -134,14 +143,7 @@ impl Lines {
             let is_severity = matches!(found.label, Label::Severity(_));
             match next {
                 Some(next) if is_severity && body::begins_plan_message(text) => {
-                    self.close(sink);
-                    self.missing.add(Torn {
-                        process_id: found.head.process_id(),
-                        last_line: None,
-                        partial: None,
-                        end_bytes: own.end_bytes,
-                    });
-                    self.stretch(own, Kind::Torn, sink);
+                    self.torn_in_message(found.head.process_id(), own, sink);
                     (found, line) = (next, after);
                     found.is_ambiguous |= glued.is_ambiguous;
                     found.is_glued = true;
@@ -206,6 +208,8 @@ impl Lines {
                 read_at,
             );
             entry.append(found.text, line, self.max_record_bytes);
+            self.head.clear();
+            self.head.extend_from_slice(found.before);
             self.open = Open::Record(OpenRecord {
                 entry,
                 body: Body::begun_by(found.text),
@@ -281,7 +285,7 @@ impl Lines {
 
     fn append(&mut self, text: &[u8], line: Line<'_>) {
         if let Open::Record(open) = &mut self.open {
-            open.append(text, line, &self.missing, self.max_record_bytes);
+            open.append(text, line, &mut self.missing, self.max_record_bytes);
         }
     }
 
@@ -295,6 +299,7 @@ impl Lines {
     ) {
         let tab = line.bytes.strip_prefix(b"\t");
         if tab.is_none() {
+            self.end_of_head(line);
             self.close(sink);
         }
         let piece = Piece {
@@ -310,7 +315,7 @@ impl Lines {
             return;
         }
         let Some(glued) = glued::find(&self.prefix, piece.text) else {
-            if kind == Kind::Rest && !piece.has_tab {
+            if kind == Kind::Rest && !piece.has_tab && !self.missing.is_uncertain() {
                 self.missing.add_unknown(line.end_bytes);
             }
             self.stretch(line, kind, sink);
@@ -346,6 +351,7 @@ impl Lines {
             },
             partial,
             end_bytes,
+            is_uncertain: open.may_hold_rest,
         });
         sink(Assembled::Torn {
             start_bytes: open.entry.record.position.offset_bytes,
@@ -391,6 +397,9 @@ impl Lines {
         match std::mem::replace(&mut self.open, Open::Nothing) {
             Open::Nothing => {}
             Open::Record(open) => {
+                if open.holds_rest() {
+                    self.missing.add_instead(open.entry.record.process_id);
+                }
                 sink(Assembled::Record(open.entry.finish()));
                 if let Some(foreign) = open.foreign {
                     sink(foreign.assembled());

@@ -156,7 +156,7 @@ impl OpenRecord {
         &mut self,
         text: &[u8],
         line: Line<'_>,
-        missing: &Missing,
+        missing: &mut Missing,
         max_record_bytes: usize,
     ) {
         if !self.entry.is_cut() {
@@ -165,11 +165,21 @@ impl OpenRecord {
                 _ => !missing.is_empty(),
             };
             self.body.take(text);
-            let size_bytes = line.end_bytes - self.entry.record.position.offset_bytes;
-            self.entry.record.flags.ambiguous |= self.may_hold_rest && size_bytes > PIPE_BUF_BYTES;
         }
         self.entry.append_line_break(max_record_bytes);
         self.entry.append(text, line, max_record_bytes);
+        self.entry.record.flags.ambiguous |= self.holds_rest();
+    }
+
+    /// Whether the rest of another record may be in it.
+    pub(super) fn holds_rest(&self) -> bool {
+        self.may_hold_rest && self.is_longer_than_a_pipe_takes()
+    }
+
+    /// Whether it may have been written in pieces.
+    pub(super) fn is_longer_than_a_pipe_takes(&self) -> bool {
+        let record = &self.entry.record;
+        record.end_bytes - record.position.offset_bytes > PIPE_BUF_BYTES
     }
 
     /// Whether it would be torn if nothing more of it came.

@@ -325,6 +325,38 @@ fn torn_records_hold_nothing_of_others() {
     check(&plan[..plan.len() - 3], &["torn"]);
 }
 
+/// Two plans torn at the same place of like lines: the rest that comes may be of either, and so may the one that goes on with the next plan.
+#[test]
+fn rests_that_fit_several_plans_make_the_next_ambiguous() {
+    let [(one, rest_of_one), (two, rest_of_two)] = [1, 2].map(|process_id| {
+        let plan = printed(process_id, &plan_of(process_id, 100));
+        let at = plan.find("\"Key 0").unwrap();
+        (plan[..at].to_owned(), plan[at..].to_owned())
+    });
+    let other = printed(3, "c");
+    let next = |log: String| shown(&(log + &other)).into_iter().rev().nth(1).unwrap();
+    let plan_of_one = ": duration: 1.000 ms  plan:|{|  \"Query Text\": \"SELECT s1\",|  \"";
+    assert_eq!(
+        next(format!("{two}{one}{other}{rest_of_one}{one}{rest_of_two}")),
+        format!("1 ambiguous{plan_of_one}")
+    );
+    // A flagged plan holds another's rest: its own is missing then, and may go on with the next.
+    assert_eq!(
+        next(format!("{two}{one}{rest_of_two}{two}{rest_of_one}"))
+            .split_once(':')
+            .unwrap()
+            .0,
+        "2 ambiguous"
+    );
+    // Both have come, whoever's was whose.
+    assert_eq!(
+        next(format!(
+            "{two}{one}{other}{rest_of_one}{rest_of_two}{one}{rest_of_one}"
+        )),
+        format!("1{plan_of_one}")
+    );
+}
+
 /// Anyone can raise a message that looks like a torn record with another session's behind it. Its CONTEXT and STATEMENT tell.
 #[test]
 fn raised_messages_make_no_record_of_others() {

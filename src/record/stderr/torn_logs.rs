@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use jiff::Timestamp;
-use proptest::{prelude::*, test_runner::RngSeed};
+use proptest::prelude::*;
 
 use crate::model::position::GenerationId;
 
@@ -29,10 +29,13 @@ fn message(process_id: i32, (nodes, is_plan, blanks): Size) -> String {
     )
 }
 
-fn pieces(process_id: i32, message: &str) -> Vec<Vec<u8>> {
+fn printed(process_id: i32, message: &str) -> Vec<u8> {
     let message = message.replace('\n', "\n\t");
-    let bytes =
-        format!("2026-11-20 07:26:04.284 UTC [{process_id}] LOG:  {message}\n").into_bytes();
+    format!("2026-11-20 07:26:04.284 UTC [{process_id}] LOG:  {message}\n").into_bytes()
+}
+
+fn pieces(process_id: i32, message: &str) -> Vec<Vec<u8>> {
+    let bytes = printed(process_id, message);
     if bytes.len() <= 4096 {
         return vec![bytes];
     }
@@ -60,14 +63,40 @@ fn is_readable(message: &str) -> bool {
         .is_none_or(|(_, plan)| serde_json::from_str::<serde::de::IgnoredAny>(plan).is_ok())
 }
 
+/// Whether these bytes of the log are one record as it was written, with nothing of other sessions in it but beginnings of a plan's first line.
+fn holds_beginnings_only(
+    pieces: &[(i32, Vec<u8>)],
+    range: std::ops::Range<u64>,
+    written: &[(i32, String)],
+) -> bool {
+    let first_line = printed(1, "duration: 1.000 ms  plan:");
+    let own_bytes = |process_id: i32| -> Vec<u8> {
+        let mut at_bytes = 0;
+        let mut own = Vec::new();
+        for (piece_process_id, piece) in pieces {
+            let is_beginning = *piece_process_id != process_id && piece.len() < first_line.len();
+            for byte in piece {
+                if range.contains(&at_bytes) && !is_beginning {
+                    own.push(*byte);
+                }
+                at_bytes += 1;
+            }
+        }
+        own
+    };
+    written
+        .iter()
+        .any(|(process_id, message)| own_bytes(*process_id) == printed(*process_id, message))
+}
+
 proptest! {
-    // Always the same lives: of many thousands a few mix two plans whose lines look alike without a flag (a limit that docs/formats.md names).
-    #![proptest_config(ProptestConfig { rng_seed: RngSeed::Fixed(15), ..ProptestConfig::with_cases(300) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     /// No record that comes out without a flag holds anything of another session's, and none comes out that wasn't written.
     ///
     /// What no bytes tell is left out: a statement that is torn behind a line break looks whole, and its rest like more of whatever it follows;
-    /// so do plans of more than two sessions torn at once, where pieces of them make a plan's line together.
+    /// so do plans of more than two sessions torn at once, where pieces of them make a plan's line together; the first bytes of a plan's
+    /// record, up to its first line's end, look like a client's text within a string and like digits within a number.
     #[test]
     fn records_through_a_full_pipe(
         sessions in proptest::collection::vec(
@@ -77,24 +106,25 @@ proptest! {
         order in proptest::collection::vec((0_usize..4, 1_usize..4), 200),
     ) {
         let mut written = Vec::new();
-        let mut queues: Vec<VecDeque<Vec<u8>>> = Vec::new();
+        let mut queues: Vec<VecDeque<(i32, Vec<u8>)>> = Vec::new();
         for (process_id, records) in (1_i32..).zip(&sessions) {
             let mut queue = VecDeque::new();
             for (nodes, is_plan, blanks) in records {
                 let message = message(process_id, (*nodes, *is_plan && process_id <= 2, *blanks));
-                queue.extend(pieces(process_id, &message));
+                queue.extend(pieces(process_id, &message).into_iter().map(|piece| (process_id, piece)));
                 written.push((process_id, message));
             }
             queues.push(queue);
         }
-        let mut log = Vec::new();
+        let mut order_written = Vec::new();
         for (session, count) in order {
             let at = session % queues.len();
             for _ in 0..count {
-                log.extend(queues[at].pop_front().unwrap_or_default());
+                order_written.extend(queues[at].pop_front());
             }
         }
-        log.extend(queues.into_iter().flatten().flatten());
+        order_written.extend(queues.into_iter().flatten());
+        let log: Vec<u8> = order_written.iter().flat_map(|(_, piece)| piece.clone()).collect();
 
         let mut covered_bytes = 0;
         let mut count = 0;
@@ -108,7 +138,10 @@ proptest! {
             count += 1;
             let own = (record.process_id.unwrap(), record.message.clone());
             prop_assert!(
-                record.flags.ambiguous || !is_readable(&own.1) || written.contains(&own),
+                record.flags.ambiguous
+                    || !is_readable(&own.1)
+                    || written.contains(&own)
+                    || holds_beginnings_only(&order_written, start..end, &written),
                 "{:?}", own
             );
         }
