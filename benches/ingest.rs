@@ -2,7 +2,7 @@
 //! transaction over tokio-postgres.
 //!
 //! `cargo bench --bench ingest`, with `PLANTAIL_BENCH_POSTGRES=postgres://…` (an empty database on this machine that may be filled and emptied)
-//! for PostgreSQL too. Rows written per CPU second of this process and of PostgreSQL's; medians of rounds in which both take turns.
+//! for PostgreSQL too; `-- sqlite`, `-- postgres`, `-- with-plans` and `-- without-plans` choose some of it. Rows written per CPU second of this process and of PostgreSQL's; medians of rounds in which both take turns.
 //!
 //! By hand the same values go into the same tables and indexes in as many transactions: executions, plans (compressed there too), analyses and
 //! findings once, and after each batch every row of queries, statistics, users, shapes, counts, position and server that the batch has touched.
@@ -56,17 +56,31 @@ const STATE: [(&str, &str); 9] = [
 ];
 
 fn main() {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let chosen = |one: &str, other: &str| {
+        let named = |name: &str| arguments.iter().any(|argument| argument == name);
+        named(one) || !named(other)
+    };
     for plans in [false, true] {
-        println!(
-            "\n{BATCHES} batches of {EXECUTIONS} executions, {}",
-            if plans {
-                "each with a plan, an analysis and a finding"
-            } else {
-                "without plans"
-            }
-        );
-        sqlite(plans);
-        if let Ok(url) = std::env::var("PLANTAIL_BENCH_POSTGRES") {
+        let (what, one, other) = if plans {
+            (
+                "each with a plan, an analysis and a finding",
+                "with-plans",
+                "without-plans",
+            )
+        } else {
+            ("without plans", "without-plans", "with-plans")
+        };
+        if !chosen(one, other) {
+            continue;
+        }
+        println!("\n{BATCHES} batches of {EXECUTIONS} executions, {what}");
+        if chosen("sqlite", "postgres") {
+            sqlite(plans);
+        }
+        if let Ok(url) = std::env::var("PLANTAIL_BENCH_POSTGRES")
+            && chosen("postgres", "sqlite")
+        {
             postgres(&url, plans);
         }
     }
@@ -342,6 +356,9 @@ fn batch(number: u64, plans: bool) -> Batch {
         }
         batch.executions.push(execution);
     }
+    let starts = batch.executions.iter().map(|e| e.started_at);
+    batch.oldest = starts.clone().min();
+    batch.newest = starts.max();
     batch
 }
 

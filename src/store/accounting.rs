@@ -130,12 +130,13 @@ fn read_count(
     Some(())
 }
 
-/// Adds the counts of a batch. `queries` is the change of the number of queries, which only the store knows; the batch's own is not used.
+/// Adds the counts of a batch. `known` are counters and keys that are stored, before and then after. `queries` is the change of the number of queries, which only the store knows; the batch's own is not used.
 pub(super) fn add(
     connection: &mut Connection,
     server: ServerId,
     accounting: &Accounting,
     queries: i64,
+    known: &mut HashSet<(&'static str, String)>,
 ) -> Result<(), Error> {
     let mut added = Added::default();
     for (counter, count) in plain(&mut accounting.clone()) {
@@ -177,9 +178,11 @@ pub(super) fn add(
             added.put(counter, &key, sum.count, sum.sum_ms);
         }
     }
-    added.cap(connection, server)?;
-    Insert::new(
-        "ingest_counts (server_id, counter, key, count, sum_ms)",
+    if added.rows.keys().any(|key| !known.contains(key)) {
+        added.cap(connection, server)?;
+    }
+    Counts::execute(
+        connection,
         added.rows.iter().map(|((counter, key), sum)| {
             [
                 server.0.into(),
@@ -189,10 +192,8 @@ pub(super) fn add(
                 sum.sum_ms.into(),
             ]
         }),
-        "ON CONFLICT (server_id, counter, key) DO UPDATE \
-         SET count = ingest_counts.count + excluded.count, sum_ms = ingest_counts.sum_ms + excluded.sum_ms",
-    )
-    .execute(connection)?;
+    )?;
+    known.extend(added.rows.into_keys());
     Ok(())
 }
 
@@ -272,6 +273,14 @@ impl Added {
         }
         Ok(())
     }
+}
+
+struct Counts;
+
+impl Insert for Counts {
+    const INTO: &'static str = "ingest_counts (server_id, counter, key, count, sum_ms)";
+    const THEN: &'static str = "ON CONFLICT (server_id, counter, key) DO UPDATE \
+         SET count = ingest_counts.count + excluded.count, sum_ms = ingest_counts.sum_ms + excluded.sum_ms";
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! An analysis comes in with its findings and replaces the execution's earlier one; analyses go out by query or in pages, findings by
 //! execution. Which rules there are and what they mean is not known here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use diesel::prelude::*;
 use jiff::Timestamp;
@@ -21,7 +21,7 @@ use super::{
     top::Rows,
 };
 use crate::model::{
-    execution::ExecutionId,
+    execution::{Execution, ExecutionId},
     finding::{Analysis, Finding, Rule, Severity},
     position::ServerId,
     query::QueryId,
@@ -213,15 +213,26 @@ impl Reader<'_> {
     }
 }
 
-/// Stores analyses of one server in place of earlier ones of the same executions.
-pub(super) fn replace(connection: &mut Connection, analyses: &[Analysis]) -> Result<(), Error> {
+/// Stores those of the analyses of one server that are of executions that were stored with them. What there was of an execution that was `open`
+/// before is replaced.
+pub(super) fn store(
+    connection: &mut Connection,
+    analyses: &[Analysis],
+    stored: &[&Execution],
+    open: &HashSet<ExecutionKey>,
+) -> Result<(), Error> {
+    if analyses.is_empty() {
+        return Ok(());
+    }
+    let stored: HashSet<ExecutionKey> = stored.iter().map(|e| ExecutionKey::of(e)).collect();
     // Of one that is sent more than once, the last.
     let latest: BTreeMap<ExecutionKey, &Analysis> = analyses
         .iter()
         .map(|analysis| (ExecutionKey::of_analysis(analysis), analysis))
+        .filter(|(key, _)| stored.contains(key))
         .collect();
-    Insert::new(
-        "analyses (server_id, started_at, execution_id, query_id, execution_time_ms, seq_scan_detected, severity)",
+    Analyses::execute(
+        connection,
         latest.values().map(|analysis| {
             [
                 analysis.server_id.0.into(),
@@ -233,15 +244,15 @@ pub(super) fn replace(connection: &mut Connection, analyses: &[Analysis]) -> Res
                 analysis.severity.map(severity_rank).into(),
             ]
         }),
-        "ON CONFLICT (server_id, started_at, execution_id) DO UPDATE \
-         SET query_id = excluded.query_id, execution_time_ms = excluded.execution_time_ms, \
-             seq_scan_detected = excluded.seq_scan_detected, severity = excluded.severity",
-    )
-    .execute(connection)?;
-    let keys: Vec<ExecutionKey> = latest.keys().copied().collect();
-    delete_findings(connection, &keys)?;
-    Insert::new(
-        "findings (server_id, started_at, execution_id, ordinal, rule, severity, plan_ordinal, node_path, message, not_decidable)",
+    )?;
+    let replaced: Vec<ExecutionKey> = latest
+        .keys()
+        .copied()
+        .filter(|key| open.contains(key))
+        .collect();
+    delete_findings(connection, &replaced)?;
+    Findings::execute(
+        connection,
         latest.iter().flat_map(|(key, analysis)| {
             let numbered = (0i64..).zip(&analysis.findings);
             numbered.map(|(ordinal, finding)| {
@@ -259,9 +270,7 @@ pub(super) fn replace(connection: &mut Connection, analyses: &[Analysis]) -> Res
                 ]
             })
         }),
-        "",
-    )
-    .execute(connection)?;
+    )?;
     Ok(())
 }
 
@@ -282,6 +291,22 @@ pub(super) fn delete_findings(
     plan::push_places(&mut sql, "findings", keys);
     sql.execute(connection)?;
     Ok(())
+}
+
+struct Analyses;
+
+impl Insert for Analyses {
+    const INTO: &'static str = "analyses (server_id, started_at, execution_id, query_id, execution_time_ms, seq_scan_detected, severity)";
+    const THEN: &'static str = "ON CONFLICT (server_id, started_at, execution_id) DO UPDATE \
+         SET query_id = excluded.query_id, execution_time_ms = excluded.execution_time_ms, \
+             seq_scan_detected = excluded.seq_scan_detected, severity = excluded.severity";
+}
+
+struct Findings;
+
+impl Insert for Findings {
+    const INTO: &'static str = "findings (server_id, started_at, execution_id, ordinal, rule, severity, plan_ordinal, node_path, message, not_decidable)";
+    const THEN: &'static str = "";
 }
 
 #[cfg(test)]
@@ -385,6 +410,7 @@ mod tests {
             fixture.ingest(&first).unwrap();
 
             let mut second = batch(fixture.server, 10, 20);
+            second.executions = vec![execution.clone()];
             let one = vec![finding(Rule::NoPlan, Severity::Notice)];
             second.analyses = vec![analysis(&execution, one.clone())];
             fixture.ingest(&second).unwrap();

@@ -229,17 +229,19 @@ fn advance_or_begin(
     from_bytes: u64,
     begin_bytes: u64,
 ) -> Result<(), Error> {
-    let key = (to.server_id.0, to.id.0);
-    let stored = match position(connection, key)? {
-        Some(stored) => stored,
-        None => begin(connection, to, begin_bytes)?,
-    };
-    if stored.cast_unsigned() != from_bytes {
-        return Err(Error::Fenced {
-            generation: to.id,
-            expected_bytes: from_bytes,
-            stored_bytes: stored.cast_unsigned(),
-        });
+    if !compare_and_set(connection, to, from_bytes)? {
+        let key = (to.server_id.0, to.id.0);
+        let stored = match position(connection, key)? {
+            Some(stored) => stored,
+            None => begin(connection, to, begin_bytes)?,
+        };
+        if stored.cast_unsigned() != from_bytes || !compare_and_set(connection, to, from_bytes)? {
+            return Err(Error::Fenced {
+                generation: to.id,
+                expected_bytes: from_bytes,
+                stored_bytes: stored.cast_unsigned(),
+            });
+        }
     }
     let row = row(to);
     Sql::new(
@@ -263,18 +265,29 @@ fn advance_or_begin(
         ],
     )
     .execute(connection)?;
-    Sql::new(
-        "UPDATE checkpoints SET offset_bytes = ?, anchor_hash = ?, ladder = ? WHERE server_id = ? AND generation_id = ?",
+    Ok(())
+}
+
+/// Moves the position where it is stored and stands at `from_bytes`. The row stays locked until the end of the transaction.
+fn compare_and_set(
+    connection: &mut Connection,
+    to: &Generation,
+    from_bytes: u64,
+) -> Result<bool, Error> {
+    let moved = Sql::new(
+        "UPDATE checkpoints SET offset_bytes = ?, anchor_hash = ?, ladder = ? \
+         WHERE server_id = ? AND generation_id = ? AND offset_bytes = ?",
         [
             to.offset_bytes.cast_signed().into(),
             hash_bytes(to.anchor.hash).into(),
             ladder_bytes(&to.ladder).into(),
             to.server_id.0.into(),
             to.id.0.into(),
+            from_bytes.cast_signed().into(),
         ],
     )
     .execute(connection)?;
-    Ok(())
+    Ok(moved > 0)
 }
 
 /// Where the generation stands. On PostgreSQL its row stays locked until the end of the transaction: a position that is read without the lock

@@ -3,7 +3,7 @@
 //! What pairing made comes in, open or closed; pages and the newest executions of a query go out with the texts of their queries. Nothing
 //! here sums: that is `statistics`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use diesel::{prelude::*, sql_types::BigInt};
 use jiff::Timestamp;
@@ -11,7 +11,8 @@ use jiff::Timestamp;
 use super::{
     Error, Reader, analysis,
     backend::{Connection, each},
-    execution_row::{INTO, JoinedRow, REPLACE_OPEN, REPLACE_OPEN_RETURNING, execution, row},
+    column::time,
+    execution_row::{Executions, JoinedRow, RETURNING_KEYS, execution, row},
     insert::Insert,
     query::{self, QueryKey},
     schema::{analyses, executions, plans},
@@ -207,7 +208,32 @@ struct Stored {
     id: i64,
 }
 
-/// Stores executions of one server and gives those that have closed with this: an execution closes once, and what is sent of it afterwards
+/// The keys of the server's open executions, where they aren't known.
+pub(super) fn open_of(
+    connection: &mut Connection,
+    server: ServerId,
+    known: Option<HashSet<ExecutionKey>>,
+) -> Result<HashSet<ExecutionKey>, Error> {
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let open: Vec<Stored> = Sql::new(
+        "SELECT e.started_at, e.id FROM executions e WHERE e.server_id = ? AND e.open",
+        [server.0.into()],
+    )
+    .load(connection)?;
+    open.iter()
+        .map(|stored| {
+            Ok(ExecutionKey {
+                started_at: time("executions.started_at", stored.started_at)?,
+                server_id: server,
+                id: ExecutionId(stored.id),
+            })
+        })
+        .collect()
+}
+
+/// Stores executions of one server and gives those that are new or were open: an execution closes once, and what is sent of it afterwards
 /// is ignored.
 pub(super) fn store<'a>(
     connection: &mut Connection,
@@ -223,27 +249,22 @@ pub(super) fn store<'a>(
         }
     }
     let rows = latest.values().copied().map(row);
-    let stored: Vec<&Execution> = match connection {
+    Ok(match connection {
         Connection::Sqlite(c) => {
-            let changed = Insert::new(&INTO, rows, &REPLACE_OPEN).changed(c)?;
+            let changed = Executions::changed(c, rows)?;
             let stored = latest.values().zip(changed);
             stored
                 .filter_map(|(execution, changed)| changed.then_some(*execution))
                 .collect()
         }
         Connection::Postgres(c) => {
-            let stored: Vec<Stored> =
-                Insert::new(&INTO, rows, &REPLACE_OPEN_RETURNING).returned(c)?;
+            let stored = Executions::returned(c, rows, RETURNING_KEYS)?;
             stored
                 .iter()
-                .filter_map(|stored| latest.get(&(stored.started_at, stored.id)).copied())
+                .filter_map(|key| latest.get(key).copied())
                 .collect()
         }
-    };
-    Ok(stored
-        .into_iter()
-        .filter(|execution| !execution.open)
-        .collect())
+    })
 }
 
 /// Deletes an open execution with its plans, analysis and findings, and gives its query. A closed one is in the statistics and stays.

@@ -3,15 +3,14 @@
 //! An execution comes in and its row goes out, and back with the text of its query. What is stored and doesn't belong there is an error that
 //! names the column.
 
-use std::sync::LazyLock;
-
 use diesel::{prelude::*, sql_types::Text};
 
 use super::{
     Error,
     column::{known, name_of, named, optional_text, ordinal, text, time},
+    insert::Insert,
     schema::executions,
-    sql::Value,
+    sql::Scalar,
 };
 use crate::model::{
     execution::{CallSite, DurationSource, Execution, ExecutionId, ExecutionKind, LoggedText},
@@ -34,59 +33,34 @@ const DURATION_SOURCES: [(DurationSource, &str); 3] = [
     (DurationSource::Elapsed, "elapsed"),
 ];
 
-const COLUMNS: [&str; 31] = [
-    "server_id",
-    "started_at",
-    "id",
-    "query_id",
-    "generation_id",
-    "offset_bytes",
-    "kind",
-    "user_name",
-    "application_name",
-    "process_id",
-    "session_id",
-    "duration_ms",
-    "duration_source",
-    "parse_ms",
-    "bind_ms",
-    "rows",
-    "sql_state",
-    "failed",
-    "parent_id",
-    "server_query_id",
-    "plan_count",
-    "open",
-    "time_assumed",
-    "call_function",
-    "call_line",
-    "call_depth",
-    "nested_count",
-    "weight",
-    "tags",
-    "statement",
-    "parameters",
-];
+/// Executions with the columns of [`row`]. A row that is there is replaced while it is open.
+pub(super) struct Executions;
 
-/// The table with its columns, in the order of [`row`].
-pub(super) static INTO: LazyLock<String> =
-    LazyLock::new(|| format!("executions ({})", COLUMNS.join(", ")));
+/// Of the rows that were inserted or replaced.
+pub(super) const RETURNING_KEYS: &str = " RETURNING started_at, id";
 
-/// What becomes of a row that is there: it is replaced while it is open.
-pub(super) static REPLACE_OPEN: LazyLock<String> = LazyLock::new(|| {
-    let set = COLUMNS.map(|column| format!("{column} = excluded.{column}"));
-    format!(
-        "ON CONFLICT (server_id, started_at, id) DO UPDATE SET {} WHERE executions.open",
-        set.get(KEY_COLUMNS..).unwrap_or_default().join(", ")
-    )
-});
+macro_rules! insert_executions {
+    (($($key:ident)+) $first:ident $($column:ident)*) => {
+        impl Insert for Executions {
+            const INTO: &'static str = concat!(
+                "executions (", $(stringify!($key), ", ",)+ stringify!($first), $(", ", stringify!($column),)* ")"
+            );
+            const THEN: &'static str = concat!(
+                "ON CONFLICT (server_id, started_at, id) DO UPDATE SET ",
+                stringify!($first), " = excluded.", stringify!($first),
+                $(", ", stringify!($column), " = excluded.", stringify!($column),)*
+                " WHERE executions.open"
+            );
+        }
+    };
+}
 
-/// [`REPLACE_OPEN`], and the keys of the rows that were inserted or replaced.
-pub(super) static REPLACE_OPEN_RETURNING: LazyLock<String> =
-    LazyLock::new(|| format!("{} RETURNING started_at, id", *REPLACE_OPEN));
-
-/// The first of [`COLUMNS`] are the key, which a replaced row keeps.
-const KEY_COLUMNS: usize = 3;
+insert_executions! {
+    (server_id started_at id)
+    query_id generation_id offset_bytes kind user_name application_name process_id session_id duration_ms duration_source parse_ms bind_ms rows
+    sql_state failed parent_id server_query_id plan_count open time_assumed call_function call_line call_depth nested_count weight tags
+    statement parameters
+}
 
 #[derive(QueryableByName)]
 #[diesel(table_name = executions)]
@@ -135,8 +109,8 @@ pub(super) struct JoinedRow {
     normalized_sql: String,
 }
 
-/// The values of [`COLUMNS`].
-pub(super) fn row(execution: &Execution) -> [Value<'_>; COLUMNS.len()] {
+/// The values for [`Executions`].
+pub(super) fn row(execution: &Execution) -> [Scalar<'_>; 31] {
     let site = execution.call_site.as_ref();
     let logged = execution.logged.as_ref();
     let source = |source| name_of(&DURATION_SOURCES, source);

@@ -175,12 +175,13 @@ impl Reader<'_> {
 
 /// Stores new incidents; of one that is stored already nothing is changed.
 pub(super) fn store(connection: &mut Connection, incidents: &[Incident]) -> Result<(), Error> {
-    Insert::new(
-        "incidents (server_id, log_time, generation_id, offset_bytes, kind, query_id, started_at, execution_id, \
-           size_bytes, wait_ms, lock_mode, lock_type, waiting_pid, holder_pids)",
+    Incidents::execute(
+        connection,
         incidents.iter().map(|incident| {
             let facts = &incident.facts;
-            let started_at = incident.execution.map(|(started_at, _)| started_at.as_microsecond());
+            let started_at = incident
+                .execution
+                .map(|(started_at, _)| started_at.as_microsecond());
             [
                 incident.server_id.0.into(),
                 incident.log_time.as_microsecond().into(),
@@ -195,12 +196,12 @@ pub(super) fn store(connection: &mut Connection, incidents: &[Incident]) -> Resu
                 facts.lock_mode.into(),
                 facts.lock_type.into(),
                 facts.waiting_pid.map(i64::from).into(),
-                serde_json::to_string(&facts.holder_pids).expect("numbers are JSON").into(),
+                serde_json::to_string(&facts.holder_pids)
+                    .expect("numbers are JSON")
+                    .into(),
             ]
         }),
-        "ON CONFLICT DO NOTHING",
-    )
-    .execute(connection)?;
+    )?;
     Ok(())
 }
 
@@ -227,6 +228,14 @@ pub(super) fn attach(
         .execute(connection)?;
     }
     Ok(())
+}
+
+struct Incidents;
+
+impl Insert for Incidents {
+    const INTO: &'static str = "incidents (server_id, log_time, generation_id, offset_bytes, kind, query_id, started_at, execution_id, \
+           size_bytes, wait_ms, lock_mode, lock_type, waiting_pid, holder_pids)";
+    const THEN: &'static str = "ON CONFLICT DO NOTHING";
 }
 
 #[cfg(test)]

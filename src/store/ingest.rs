@@ -11,9 +11,11 @@ use super::{
     Error, Store, accounting, advice_job, analysis,
     backend::Connection,
     breach, checkpoint,
-    claim::{self, ClaimNumber},
+    claim::ClaimNumber,
     execution::{self, ExecutionKey},
-    incident, plan, query, query_cap, recommendation, server, statistics,
+    incident, plan, query, query_cap,
+    recent::Recent,
+    recommendation, server, span, statistics,
 };
 use crate::model::{
     accounting::Accounting,
@@ -86,6 +88,7 @@ impl Store {
     ) -> Result<Ingested, Error> {
         let place = &self.connections.place;
         let mut writer = self.connections.writer()?;
+        let mut recent = self.recents.take(batch.server, batch.claim);
         let executions = batch
             .executions
             .iter()
@@ -94,9 +97,10 @@ impl Store {
         place.make_room(&mut writer, executions.chain(incidents))?;
         writer
             .write_within(self.lock_wait, |connection| {
-                store(connection, batch, policy)
+                store(connection, batch, &mut recent, policy)
             })
             .inspect_err(|_| place.forget_room())
+            .inspect(|_| self.recents.put(batch.server, recent))
             .and_then(|ingested| checkpoint::point("after-commit").map(|()| ingested))
     }
 }
@@ -104,26 +108,29 @@ impl Store {
 fn store(
     connection: &mut Connection,
     batch: &Batch,
+    recent: &mut Recent,
     policy: &dyn Fn(&QueryHistory) -> Vec<Breach>,
 ) -> Result<Ingested, Error> {
     let now = Timestamp::now();
     checkpoint::point("batch-begins")?;
-    claim::check(connection, batch.server, batch.claim)?;
-    let capped = query_cap::apply(connection, batch)?;
-    let batch = capped.as_ref().unwrap_or(batch);
-    checkpoint::advance(connection, &batch.generation, batch.from_bytes)?;
-    checkpoint::point("position-stored")?;
-    checkpoint::declare_gaps(connection, batch.server, &batch.gaps, now)?;
-    checkpoint::point("gaps-stored")?;
-    let server_first_seen = server::advance(
+    let (server_first_seen, server_last_seen) = server::advance(
         connection,
         batch.server,
+        batch.claim,
         batch.oldest,
         batch.newest,
         &batch.pairing,
     )?;
     checkpoint::point("server-stored")?;
+    recent.keep_day(server_last_seen.map_or(i64::MIN, span::day_of));
+    let capped = query_cap::apply(connection, batch, recent)?;
+    let batch = capped.as_ref().unwrap_or(batch);
+    checkpoint::advance(connection, &batch.generation, batch.from_bytes)?;
+    checkpoint::point("position-stored")?;
+    checkpoint::declare_gaps(connection, batch.server, &batch.gaps, now)?;
+    checkpoint::point("gaps-stored")?;
 
+    let mut open = execution::open_of(connection, batch.server, recent.open.take())?;
     let mut withdrawn = Vec::new();
     for (id, started_at) in &batch.withdrawn {
         let key = ExecutionKey {
@@ -132,31 +139,48 @@ fn store(
             id: *id,
         };
         if let Some(query) = execution::withdraw(connection, key)? {
+            open.remove(&key);
             withdrawn.push((key, query));
         }
     }
 
-    let closed = execution::store(connection, &batch.executions)?;
+    let stored = execution::store(connection, &batch.executions)?;
     checkpoint::point("executions-stored")?;
-    statistics::add(connection, batch.server, &closed)?;
-    checkpoint::point("statistics-stored")?;
-    let new_queries = store_queries(connection, batch, &closed)?;
+    let closed: Vec<&Execution> = stored.iter().copied().filter(|e| !e.open).collect();
+    let new_queries = store_queries(connection, batch, &closed, recent)?;
     checkpoint::point("queries-stored")?;
+    statistics::add(connection, batch.server, &closed, recent)?;
+    checkpoint::point("statistics-stored")?;
     plan::store(connection, batch.server, &batch.plans, &batch.executions)?;
     checkpoint::point("plans-stored")?;
-    analysis::replace(connection, &batch.analyses)?;
+    analysis::store(connection, &batch.analyses, &stored, &open)?;
     recommendation::store(connection, &batch.recommendations)?;
     incident::store(connection, &batch.incidents)?;
     incident::attach(connection, batch.server, &batch.incident_executions)?;
 
-    let withdrawn_queries = forget_withdrawn(connection, &withdrawn)?;
+    for execution in stored {
+        let key = ExecutionKey::of(execution);
+        if execution.open {
+            open.insert(key);
+        } else {
+            open.remove(&key);
+        }
+    }
+    recent.open = Some(open);
+
+    let withdrawn_queries = forget_withdrawn(connection, &withdrawn, recent)?;
     let opened_breaches = judge(connection, batch, server_first_seen, now, policy)?;
+    let more_queries = new_queries.cast_signed() - withdrawn_queries.cast_signed();
     accounting::add(
         connection,
         batch.server,
         &batch.accounting,
-        new_queries.cast_signed() - withdrawn_queries.cast_signed(),
+        more_queries,
+        &mut recent.counters,
     )?;
+    recent.query_count = recent
+        .query_count
+        .and_then(|count| count.checked_add_signed(more_queries));
     checkpoint::point("before-commit")?;
     Ok(Ingested {
         new_queries,
@@ -170,6 +194,7 @@ fn store_queries(
     connection: &mut Connection,
     batch: &Batch,
     closed: &[&Execution],
+    recent: &Recent,
 ) -> Result<u64, Error> {
     let mut seen: BTreeMap<QueryId, query::Seen<'_>> = BTreeMap::new();
     for execution in &batch.executions {
@@ -186,7 +211,7 @@ fn store_queries(
         }
     }
     let seen: Vec<query::Seen<'_>> = seen.into_values().collect();
-    query::add(connection, batch.server, &seen)
+    query::add(connection, batch.server, &seen, recent)
 }
 
 /// Removes what only the withdrawn executions bore out and gives the number of queries among it. An execution that was withdrawn and stored
@@ -194,16 +219,17 @@ fn store_queries(
 fn forget_withdrawn(
     connection: &mut Connection,
     withdrawn: &[(ExecutionKey, QueryId)],
+    recent: &mut Recent,
 ) -> Result<u64, Error> {
     let mut removed = 0;
     for (key, query) in withdrawn {
         if !execution::exists(connection, *key, *query)? {
             breach::remove(connection, *key, *query)?;
             advice_job::remove(connection, *key, *query)?;
-            removed += u64::from(query::remove_if_unused(
-                connection,
-                (key.server_id, *query),
-            )?);
+            if query::remove_if_unused(connection, (key.server_id, *query))? {
+                recent.queries.remove(query);
+                removed += 1;
+            }
         }
     }
     Ok(removed)

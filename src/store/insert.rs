@@ -1,185 +1,257 @@
 //! Many rows of one table in one go.
 //!
 //! PostgreSQL gets one statement, with an array for each column. SQLite, which is in the same process, gets one for each row, which stays
-//! prepared: for a statement of several rows, or one that returns something, it keeps a journal of its own to undo half of it. The text after the
-//! rows (`ON CONFLICT …`) is the same for both.
+//! prepared: for a statement of several rows, or one that returns something, it keeps a journal of its own to undo half of it.
 
-use std::borrow::Cow;
+use std::{any::Any, io::Write, marker::PhantomData};
 
 use diesel::{
-    QueryResult, QueryableByName, RunQueryDsl, SqliteConnection,
-    deserialize::FromSqlRow,
+    QueryResult, RunQueryDsl, SqliteConnection,
     pg::Pg,
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{Array, BigInt, Binary, Bool, Double, Nullable, Text, Untyped},
+    serialize::{self, IsNull, Output, ToSql},
+    sql_types::{Array, BigInt, Binary, Bool, Double, HasSqlType, Nullable, Text, Untyped},
     sqlite::Sqlite,
 };
 
 use super::{
     Error,
     backend::{Connection, postgres::PgConnection},
-    sql::Value,
+    sql::{Scalar, push_scalar},
 };
 
-/// Rows to insert. No two of them may have the same key where `then` updates rows that are there already: PostgreSQL refuses that.
-pub(super) struct Insert<'a> {
+/// Which rows go where. A type for each, because SQLite's prepared statement is found again by it: that costs nothing for a row, writing the
+/// text down for each of them would.
+#[expect(
+    single_use_lifetimes,
+    reason = "the lifetime of values in an iterator of no named type needs a name"
+)]
+pub(super) trait Insert: Any {
     /// The table and its columns: `plans (server_id, …)`.
-    into: &'a str,
-    then: &'a str,
-    width: usize,
-    values: Vec<Value<'a>>,
-}
-
-impl<'a> Insert<'a> {
-    pub(super) fn new<const N: usize>(
-        into: &'a str,
-        rows: impl IntoIterator<Item = [Value<'a>; N]>,
-        then: &'a str,
-    ) -> Self {
-        Self {
-            into,
-            then,
-            width: N,
-            values: rows.into_iter().flatten().collect(),
-        }
-    }
+    const INTO: &'static str;
+    /// What follows the rows: `ON CONFLICT …`. Where it updates rows, no two of those that are inserted together may have the same key:
+    /// PostgreSQL refuses that.
+    const THEN: &'static str;
 
     /// Inserts the rows and gives the number of those that were inserted or updated.
-    pub(super) fn execute(self, connection: &mut Connection) -> Result<usize, Error> {
-        if self.values.is_empty() {
-            return Ok(0);
-        }
+    fn execute<'a, const N: usize>(
+        connection: &mut Connection,
+        rows: impl Iterator<Item = [Scalar<'a>; N]>,
+    ) -> Result<usize, Error>
+    where
+        Self: Sized,
+    {
         match connection {
-            Connection::Postgres(c) => Ok(RunQueryDsl::execute(self.unnest(), c)?),
             Connection::Sqlite(c) => {
                 let mut changed = 0;
-                for row in self.rows() {
-                    changed += RunQueryDsl::execute(row, c)?;
+                for row in rows {
+                    changed += RunQueryDsl::execute(Row::<Self>::of(&row), c)?;
                 }
                 Ok(changed)
             }
+            Connection::Postgres(c) => match Unnest::of::<Self, N>(rows, "") {
+                Some(unnest) => Ok(RunQueryDsl::execute(unnest, c)?),
+                None => Ok(0),
+            },
         }
     }
 
     /// Inserts the rows and gives for each whether it was inserted or updated, in their order; only on SQLite.
-    pub(super) fn changed(&self, connection: &mut SqliteConnection) -> Result<Vec<bool>, Error> {
-        self.rows()
-            .map(|row| Ok(RunQueryDsl::execute(row, connection)? > 0))
+    fn changed<'a, const N: usize>(
+        connection: &mut SqliteConnection,
+        rows: impl Iterator<Item = [Scalar<'a>; N]>,
+    ) -> Result<Vec<bool>, Error>
+    where
+        Self: Sized,
+    {
+        rows.map(|row| Ok(RunQueryDsl::execute(Row::<Self>::of(&row), connection)? > 0))
             .collect()
     }
 
-    /// Inserts the rows and gives of those that were inserted or updated what `then` returns; only on PostgreSQL.
-    pub(super) fn returned<R>(self, connection: &mut PgConnection) -> Result<Vec<R>, Error>
+    /// Inserts the rows and gives of those that were inserted or updated what `returning` says, two numbers; only on PostgreSQL.
+    fn returned<'a, const N: usize>(
+        connection: &mut PgConnection,
+        rows: impl Iterator<Item = [Scalar<'a>; N]>,
+        returning: &'static str,
+    ) -> Result<Vec<(i64, i64)>, Error>
     where
-        R: QueryableByName<Pg> + FromSqlRow<Untyped, Pg> + 'static,
+        Self: Sized,
     {
-        if self.values.is_empty() {
-            return Ok(Vec::new());
+        match Unnest::of::<Self, N>(rows, returning) {
+            Some(unnest) => Ok(RunQueryDsl::load(unnest, connection)?),
+            None => Ok(Vec::new()),
         }
-        Ok(RunQueryDsl::load(self.unnest(), connection)?)
     }
+}
 
-    fn rows(&self) -> impl Iterator<Item = Row<'_, 'a>> {
-        let values = self.values.chunks(self.width);
-        values.map(|values| Row {
-            insert: self,
+/// `INSERT INTO … VALUES (…)`: one row.
+struct Row<'r, 'a, I> {
+    values: &'r [Scalar<'a>],
+    insert: PhantomData<I>,
+}
+
+impl<'r, 'a, I: Insert> Row<'r, 'a, I> {
+    fn of(values: &'r [Scalar<'a>]) -> Self {
+        Self {
             values,
-        })
-    }
-
-    fn unnest(self) -> Unnest<'a> {
-        let rows = self.values.len() / self.width;
-        let mut columns: Vec<Column<'a>> = Vec::with_capacity(self.width);
-        for (number, value) in self.values.into_iter().enumerate() {
-            match columns.get_mut(number % self.width) {
-                Some(column) => column.push(value),
-                None => columns.push(Column::of(value, rows)),
-            }
-        }
-        Unnest {
-            into: self.into,
-            then: self.then,
-            columns,
+            insert: PhantomData,
         }
     }
 }
 
-/// `INSERT INTO … VALUES (…)`: one of the rows.
-struct Row<'i, 'a> {
-    insert: &'i Insert<'a>,
-    values: &'i [Value<'a>],
-}
-
-impl QueryFragment<Sqlite> for Row<'_, '_> {
+impl<I: Insert> QueryFragment<Sqlite> for Row<'_, '_, I> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         out.push_sql("INSERT INTO ");
-        out.push_sql(self.insert.into);
+        out.push_sql(I::INTO);
         let mut before = " VALUES (";
         for value in self.values {
             out.push_sql(before);
-            value.push(&mut out)?;
+            push_scalar!(out, value)?;
             before = ", ";
         }
         out.push_sql(") ");
-        out.push_sql(self.insert.then);
+        out.push_sql(I::THEN);
         Ok(())
     }
 }
 
-impl QueryId for Row<'_, '_> {
-    type QueryId = ();
-    const HAS_STATIC_QUERY_ID: bool = false;
+impl<I: Insert> QueryId for Row<'_, '_, I> {
+    type QueryId = I;
+    const HAS_STATIC_QUERY_ID: bool = true;
 }
 
-impl Query for Row<'_, '_> {
+impl<I: Insert> Query for Row<'_, '_, I> {
     type SqlType = Untyped;
 }
 
-impl RunQueryDsl<SqliteConnection> for Row<'_, '_> {}
+impl<I: Insert> RunQueryDsl<SqliteConnection> for Row<'_, '_, I> {}
 
 /// `INSERT INTO … SELECT * FROM unnest(…)`.
-struct Unnest<'a> {
-    into: &'a str,
-    then: &'a str,
-    columns: Vec<Column<'a>>,
+struct Unnest {
+    into: &'static str,
+    then: &'static str,
+    returning: &'static str,
+    columns: Vec<Column>,
+}
+
+impl<'a> Unnest {
+    /// `None` without rows.
+    fn of<I: Insert, const N: usize>(
+        rows: impl Iterator<Item = [Scalar<'a>; N]>,
+        returning: &'static str,
+    ) -> Option<Self> {
+        let mut rows = rows.peekable();
+        let (count, _) = rows.size_hint();
+        let first = rows.peek()?;
+        let mut columns: Vec<Column> = first.iter().map(|v| Column::of(v, count)).collect();
+        for row in rows {
+            for (column, value) in columns.iter_mut().zip(&row) {
+                column.push(value);
+            }
+        }
+        Some(Self {
+            into: I::INTO,
+            then: I::THEN,
+            returning,
+            columns,
+        })
+    }
 }
 
 /// The values of one column.
-enum Column<'a> {
-    Integers(Vec<Option<i64>>),
-    Reals(Vec<Option<f64>>),
-    Texts(Vec<Option<Cow<'a, str>>>),
-    Bytes(Vec<Option<Cow<'a, [u8]>>>),
-    Booleans(Vec<Option<bool>>),
+#[derive(Debug)]
+enum Column {
+    Integers(Elements),
+    Reals(Elements),
+    Texts(Elements),
+    Bytes(Elements),
+    Booleans(Elements),
 }
 
-impl<'a> Column<'a> {
-    fn of(first: Value<'a>, rows: usize) -> Self {
-        let mut column = match first {
-            Value::Integer(_) => Self::Integers(Vec::with_capacity(rows)),
-            Value::Real(_) => Self::Reals(Vec::with_capacity(rows)),
-            Value::Text(_) => Self::Texts(Vec::with_capacity(rows)),
-            Value::Bytes(_) => Self::Bytes(Vec::with_capacity(rows)),
-            Value::Boolean(_) => Self::Booleans(Vec::with_capacity(rows)),
-            Value::Keys(_) | Value::Servers(..) => unreachable!("no row holds a condition"),
-        };
-        column.push(first);
-        column
+/// Elements of an array as PostgreSQL receives them (`array_recv` and the types' own functions of that kind), without the array's head: a length
+/// of four bytes, -1 for NULL, and the value.
+#[derive(Debug, Default)]
+struct Elements {
+    bytes: Vec<u8>,
+    count: i32,
+    has_null: bool,
+}
+
+impl Column {
+    /// The column that a row's value belongs to; empty, with room for so many values.
+    fn of(value: &Scalar<'_>, count: usize) -> Self {
+        let mut none = Elements::default();
+        // A length and a number each: most columns are numbers, or texts of that length.
+        none.bytes.reserve(count.saturating_mul(12));
+        match value {
+            Scalar::Integer(_) => Self::Integers(none),
+            Scalar::Real(_) => Self::Reals(none),
+            Scalar::Text(_) => Self::Texts(none),
+            Scalar::Bytes(_) => Self::Bytes(none),
+            Scalar::Boolean(_) => Self::Booleans(none),
+        }
     }
 
-    fn push(&mut self, value: Value<'a>) {
+    fn push(&mut self, value: &Scalar<'_>) {
         match (self, value) {
-            (Self::Integers(column), Value::Integer(value)) => column.push(value),
-            (Self::Reals(column), Value::Real(value)) => column.push(value),
-            (Self::Texts(column), Value::Text(value)) => column.push(value),
-            (Self::Bytes(column), Value::Bytes(value)) => column.push(value),
-            (Self::Booleans(column), Value::Boolean(value)) => column.push(value),
-            _ => unreachable!("a column has one type"),
+            (Self::Integers(column), Scalar::Integer(value)) => {
+                column.push(value.map(i64::to_be_bytes).as_ref().map(|b| &b[..]));
+            }
+            (Self::Reals(column), Scalar::Real(value)) => {
+                column.push(value.map(f64::to_be_bytes).as_ref().map(|b| &b[..]));
+            }
+            (Self::Texts(column), Scalar::Text(value)) => {
+                column.push(value.as_deref().map(str::as_bytes));
+            }
+            (Self::Bytes(column), Scalar::Bytes(value)) => column.push(value.as_deref()),
+            (Self::Booleans(column), Scalar::Boolean(value)) => {
+                column.push(
+                    value
+                        .map(|value| [u8::from(value)])
+                        .as_ref()
+                        .map(|b| &b[..]),
+                );
+            }
+            (column, value) => unreachable!("a column has one type: {value:?} in {column:?}"),
         }
     }
 }
 
-impl QueryFragment<Pg> for Unnest<'_> {
+impl Elements {
+    fn push(&mut self, value: Option<&[u8]>) {
+        self.count += 1;
+        match value {
+            Some(value) => {
+                let length = i32::try_from(value.len()).expect("a record is cut long before 2 GiB");
+                self.bytes.extend(length.to_be_bytes());
+                self.bytes.extend(value);
+            }
+            None => {
+                self.has_null = true;
+                self.bytes.extend((-1i32).to_be_bytes());
+            }
+        }
+    }
+}
+
+impl<ST> ToSql<Array<Nullable<ST>>, Pg> for Elements
+where
+    Pg: HasSqlType<ST>,
+{
+    fn to_sql<'b>(&'b self, out: &mut Output<'b, '_, Pg>) -> serialize::Result {
+        let element = <Pg as HasSqlType<ST>>::metadata(out.metadata_lookup()).oid()?;
+        let (dimensions, lower_bound) = (1i32, 1i32);
+        out.write_all(&dimensions.to_be_bytes())?;
+        out.write_all(&i32::from(self.has_null).to_be_bytes())?;
+        out.write_all(&element.to_be_bytes())?;
+        out.write_all(&self.count.to_be_bytes())?;
+        out.write_all(&lower_bound.to_be_bytes())?;
+        out.write_all(&self.bytes)?;
+        Ok(IsNull::No)
+    }
+}
+
+impl QueryFragment<Pg> for Unnest {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
         out.push_sql("INSERT INTO ");
         out.push_sql(self.into);
@@ -196,17 +268,19 @@ impl QueryFragment<Pg> for Unnest<'_> {
         }
         out.push_sql(") ");
         out.push_sql(self.then);
+        out.push_sql(self.returning);
         Ok(())
     }
 }
 
-impl QueryId for Unnest<'_> {
+impl QueryId for Unnest {
     type QueryId = ();
     const HAS_STATIC_QUERY_ID: bool = false;
 }
 
-impl Query for Unnest<'_> {
-    type SqlType = Untyped;
+impl Query for Unnest {
+    /// Of what is returned, where something is.
+    type SqlType = (BigInt, BigInt);
 }
 
-impl RunQueryDsl<PgConnection> for Unnest<'_> {}
+impl RunQueryDsl<PgConnection> for Unnest {}

@@ -37,6 +37,7 @@ mod query;
 mod query_cap;
 mod query_sums;
 mod query_user;
+mod recent;
 mod recommendation;
 mod retention;
 mod rollup;
@@ -100,6 +101,7 @@ impl From<StoreUrl> for Config {
 #[derive(Clone)]
 pub struct Store {
     connections: Arc<connection::Connections>,
+    recents: Arc<recent::Recents>,
     /// How long the taking in of logs waits for a lock of SQLite's.
     lock_wait: Duration,
 }
@@ -117,6 +119,7 @@ impl Store {
     pub fn open(config: &Config) -> Result<Self, Error> {
         Ok(Self {
             connections: Arc::new(connection::Connections::open(config)?),
+            recents: Arc::default(),
             lock_wait: LOCK_WAIT,
         })
     }
@@ -135,6 +138,7 @@ impl Store {
                         server,
                         config.partition_days,
                     )?),
+                    recents: Arc::default(),
                     lock_wait: LOCK_WAIT,
                 });
             }

@@ -2,13 +2,17 @@
 //!
 //! Plans come in as trees with their redacted documents; the documents go out, the trees don't. What is in a document is not known here.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+};
 
 use diesel::{
     prelude::*,
     sql_types::{BigInt, Binary, Double, Text},
 };
 use jiff::Timestamp;
+use zstd::bulk::Compressor;
 
 use super::{
     Error, Reader,
@@ -168,7 +172,6 @@ pub(super) fn store(
         .iter()
         .map(|execution| ((execution.id, execution.started_at), &execution.query))
         .collect();
-    let mut compressor = zstd::bulk::Compressor::new(COMPRESSION_LEVEL).map_err(Error::Document)?;
     let mut rows = BTreeMap::new();
     let mut shapes: BTreeMap<(QueryId, PlanShape), Shape<'_>> = BTreeMap::new();
     for plan in captured {
@@ -179,9 +182,7 @@ pub(super) fn store(
                 execution_id: plan.execution_id.0,
             })?;
         let started_at = plan.started_at.as_microsecond();
-        let document = compressor
-            .compress(plan.plan.document.as_bytes())
-            .map_err(Error::Document)?;
+        let document = compress(&plan.plan.document)?;
         // Of a plan that is sent more than once, the last.
         rows.insert(
             (started_at, plan.execution_id.0, plan.ordinal),
@@ -209,16 +210,9 @@ pub(super) fn store(
         shape.first_seen = shape.first_seen.min(started_at);
         shape.last_seen = shape.last_seen.max(started_at);
     }
-    Insert::new(
-        "plans (server_id, started_at, execution_id, ordinal, query_id, shape, duration_ms, format, document)",
-        rows.into_values(),
-        "ON CONFLICT (server_id, started_at, execution_id, ordinal) DO UPDATE \
-         SET query_id = excluded.query_id, shape = excluded.shape, duration_ms = excluded.duration_ms, \
-             format = excluded.format, document = excluded.document",
-    )
-    .execute(connection)?;
-    Insert::new(
-        "plan_shapes (server_id, query_id, shape, first_seen, last_seen, root_node_type)",
+    Plans::execute(connection, rows.into_values())?;
+    PlanShapes::execute(
+        connection,
         shapes.into_iter().map(|((query, id), shape)| {
             [
                 server.0.into(),
@@ -229,10 +223,40 @@ pub(super) fn store(
                 text(shape.root_node_type).into(),
             ]
         }),
-        "ON CONFLICT (server_id, query_id, shape) DO UPDATE \
-         SET first_seen = CASE WHEN excluded.first_seen < plan_shapes.first_seen THEN excluded.first_seen ELSE plan_shapes.first_seen END, \
-             last_seen = CASE WHEN excluded.last_seen > plan_shapes.last_seen THEN excluded.last_seen ELSE plan_shapes.last_seen END",
-    )
-    .execute(connection)?;
+    )?;
     Ok(())
+}
+
+/// A thread's compressor is used again: making one costs more than to compress a plan.
+fn compress(document: &str) -> Result<Vec<u8>, Error> {
+    thread_local! {
+        static COMPRESSOR: RefCell<Option<Compressor<'static>>> = const { RefCell::new(None) };
+    }
+    COMPRESSOR.with_borrow_mut(|compressor| {
+        let compressor = match compressor {
+            Some(compressor) => compressor,
+            None => compressor.insert(Compressor::new(COMPRESSION_LEVEL).map_err(Error::Document)?),
+        };
+        let frame = compressor.compress(document.as_bytes());
+        frame.map_err(Error::Document)
+    })
+}
+
+struct Plans;
+
+impl Insert for Plans {
+    const INTO: &'static str = "plans (server_id, started_at, execution_id, ordinal, query_id, shape, duration_ms, format, document)";
+    const THEN: &'static str = "ON CONFLICT (server_id, started_at, execution_id, ordinal) DO UPDATE \
+         SET query_id = excluded.query_id, shape = excluded.shape, duration_ms = excluded.duration_ms, \
+             format = excluded.format, document = excluded.document";
+}
+
+struct PlanShapes;
+
+impl Insert for PlanShapes {
+    const INTO: &'static str =
+        "plan_shapes (server_id, query_id, shape, first_seen, last_seen, root_node_type)";
+    const THEN: &'static str = "ON CONFLICT (server_id, query_id, shape) DO UPDATE \
+         SET first_seen = CASE WHEN excluded.first_seen < plan_shapes.first_seen THEN excluded.first_seen ELSE plan_shapes.first_seen END, \
+             last_seen = CASE WHEN excluded.last_seen > plan_shapes.last_seen THEN excluded.last_seen ELSE plan_shapes.last_seen END";
 }

@@ -16,6 +16,7 @@ use super::{
     backend::Connection,
     column::{count, text, time},
     insert::Insert,
+    recent::Recent,
     sql::{Keys, Sql, Value, servers_of},
     statistics::Sums,
 };
@@ -289,6 +290,9 @@ pub(super) fn stored_of(
     ids: impl Iterator<Item = QueryId>,
 ) -> Result<Vec<QueryId>, Error> {
     let keys: Vec<QueryKey> = ids.map(|id| (server, id)).collect();
+    if keys.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut sql = Sql::new("WITH ", []);
     sql.push(WANTED, [wanted(&keys)]);
     sql.push(
@@ -304,11 +308,15 @@ pub(super) fn add(
     connection: &mut Connection,
     server: ServerId,
     seen: &[Seen<'_>],
+    recent: &Recent,
 ) -> Result<u64, Error> {
-    let stored = stored_of(connection, server, seen.iter().map(|seen| seen.query.id))?;
-    Insert::new(
-        "queries (server_id, id, database_name, normalized_sql, server_query_id, first_seen, last_seen, calls, failed, timed_calls, \
-           total_ms, max_ms, estimated_calls, weighed_calls)",
+    let unknown = seen.iter().map(|seen| seen.query.id);
+    let unknown: Vec<QueryId> = unknown
+        .filter(|id| !recent.queries.contains_key(id))
+        .collect();
+    let stored = stored_of(connection, server, unknown.iter().copied())?;
+    Queries::execute(
+        connection,
         seen.iter().map(|seen| {
             [
                 server.0.into(),
@@ -327,18 +335,8 @@ pub(super) fn add(
                 seen.closed.weighed_calls.cast_signed().into(),
             ]
         }),
-        "ON CONFLICT (server_id, id) DO UPDATE \
-         SET server_query_id = coalesce(excluded.server_query_id, queries.server_query_id), \
-             first_seen = CASE WHEN excluded.first_seen < queries.first_seen THEN excluded.first_seen ELSE queries.first_seen END, \
-             last_seen = CASE WHEN excluded.last_seen > queries.last_seen THEN excluded.last_seen ELSE queries.last_seen END, \
-             calls = queries.calls + excluded.calls, failed = queries.failed + excluded.failed, \
-             timed_calls = queries.timed_calls + excluded.timed_calls, total_ms = queries.total_ms + excluded.total_ms, \
-             max_ms = CASE WHEN queries.max_ms IS NULL OR excluded.max_ms > queries.max_ms THEN excluded.max_ms ELSE queries.max_ms END, \
-             estimated_calls = queries.estimated_calls + excluded.estimated_calls, \
-             weighed_calls = queries.weighed_calls + excluded.weighed_calls",
-    )
-    .execute(connection)?;
-    Ok((seen.len() - stored.len()) as u64)
+    )?;
+    Ok((unknown.len() - stored.len()) as u64)
 }
 
 /// Removes a query that has no execution, open or closed, with everything that hangs on it. True if it was removed.
@@ -385,6 +383,22 @@ pub(super) fn first_seen(
     rows.iter()
         .map(|row| Ok((QueryId(row.id), time("queries.first_seen", row.first_seen)?)))
         .collect()
+}
+
+struct Queries;
+
+impl Insert for Queries {
+    const INTO: &'static str = "queries (server_id, id, database_name, normalized_sql, server_query_id, first_seen, last_seen, calls, failed, timed_calls, \
+           total_ms, max_ms, estimated_calls, weighed_calls)";
+    const THEN: &'static str = "ON CONFLICT (server_id, id) DO UPDATE \
+         SET server_query_id = coalesce(excluded.server_query_id, queries.server_query_id), \
+             first_seen = CASE WHEN excluded.first_seen < queries.first_seen THEN excluded.first_seen ELSE queries.first_seen END, \
+             last_seen = CASE WHEN excluded.last_seen > queries.last_seen THEN excluded.last_seen ELSE queries.last_seen END, \
+             calls = queries.calls + excluded.calls, failed = queries.failed + excluded.failed, \
+             timed_calls = queries.timed_calls + excluded.timed_calls, total_ms = queries.total_ms + excluded.total_ms, \
+             max_ms = CASE WHEN queries.max_ms IS NULL OR excluded.max_ms > queries.max_ms THEN excluded.max_ms ELSE queries.max_ms END, \
+             estimated_calls = queries.estimated_calls + excluded.estimated_calls, \
+             weighed_calls = queries.weighed_calls + excluded.weighed_calls";
 }
 
 #[cfg(test)]

@@ -11,21 +11,27 @@ use super::{
     Batch, Error,
     backend::{Connection, each},
     query,
+    recent::Recent,
     schema::ingest_counts,
 };
 use crate::model::{
     accounting::{NAMES_CAP, OTHER},
+    position::ServerId,
     query::{Query, QueryId},
 };
 
 /// The batch with `(other)` in place of the queries that are one too many; `None` if all of them may stand, which costs one look-up.
-pub(super) fn apply(connection: &mut Connection, batch: &Batch) -> Result<Option<Batch>, Error> {
+pub(super) fn apply(
+    connection: &mut Connection,
+    batch: &Batch,
+    recent: &mut Recent,
+) -> Result<Option<Batch>, Error> {
     let mut new: BTreeSet<QueryId> = batch.executions.iter().map(|e| e.query.id).collect();
-    let stored = ingest_counts::table
-        .find((batch.server.0, "queries", ""))
-        .select(ingest_counts::count);
-    let stored: Option<i64> = each!(connection, c => stored.first(c).optional())?;
-    let stored = u64::try_from(stored.unwrap_or_default()).unwrap_or_default();
+    let stored = match recent.query_count {
+        Some(stored) => stored,
+        None => query_count(connection, batch.server)?,
+    };
+    recent.query_count = Some(stored);
     if stored + new.len() as u64 <= batch.max_queries {
         return Ok(None);
     }
@@ -89,6 +95,14 @@ pub(super) fn apply(connection: &mut Connection, batch: &Batch) -> Result<Option
         }
     }
     Ok(Some(capped))
+}
+
+fn query_count(connection: &mut Connection, server: ServerId) -> Result<u64, Error> {
+    let stored = ingest_counts::table
+        .find((server.0, "queries", ""))
+        .select(ingest_counts::count);
+    let stored: Option<i64> = each!(connection, c => stored.first(c).optional())?;
+    Ok(u64::try_from(stored.unwrap_or_default()).unwrap_or_default())
 }
 
 #[cfg(test)]

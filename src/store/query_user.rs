@@ -106,60 +106,66 @@ struct Sums {
     total_ms: f64,
 }
 
-/// Adds executions of one server that have just closed. The server's row is locked in the transaction: nobody else adds meanwhile.
+/// Users with applications that a query has on a day, without `(other)`.
+pub(super) type Pairs = HashMap<Day, HashSet<(String, String)>>;
+
+/// Adds executions of one server that have just closed. The server's row is locked in the transaction: nobody else adds meanwhile. `known` are
+/// the pairs of some of the days before, and of all of them then.
 pub(super) fn add(
     connection: &mut Connection,
     server: ServerId,
     closed: &[&Execution],
+    known: &mut Pairs,
 ) -> Result<(), Error> {
-    let day = |execution: &Execution| [execution.query.id.0, day_of(execution.started_at)];
-    let mut days: Vec<Day> = closed.iter().map(|execution| day(execution)).collect();
-    days.sort_unstable();
-    days.dedup();
-    let mut known = stored(connection, server, &days)?;
-    let mut added: BTreeMap<(Day, Cow<'_, str>, Cow<'_, str>), Sums> = BTreeMap::new();
+    let mut run: BTreeMap<(Day, Cow<'_, str>, Cow<'_, str>), Sums> = BTreeMap::new();
     for execution in closed {
-        let day = day(execution);
-        let name =
-            |name: &'_ Option<String>| text(name.as_deref().unwrap_or_default()).into_owned();
-        let mut pair = (
-            name(&execution.user_name),
-            name(&execution.application_name),
-        );
-        let pairs = known.entry(day).or_default();
-        if !pairs.contains(&pair) {
-            if pairs.len() < PAIRS_CAP {
-                pairs.insert(pair.clone());
-            } else {
-                pair = (OTHER.to_owned(), OTHER.to_owned());
-            }
-        }
-        let sums = added
-            .entry((day, pair.0.into(), pair.1.into()))
-            .or_default();
+        let day = [execution.query.id.0, day_of(execution.started_at)];
+        let user = text(execution.user_name.as_deref().unwrap_or_default());
+        let application = text(execution.application_name.as_deref().unwrap_or_default());
+        let sums = run.entry((day, user, application)).or_default();
         sums.calls += 1;
         sums.failed += i64::from(execution.failed);
         sums.total_ms += execution.duration_ms.unwrap_or_default();
     }
-    Insert::new(
-        "query_users (server_id, query_id, day, user_name, application_name, calls, failed, total_ms)",
-        added.into_iter().map(|(([query, day], user, application), sums)| {
-            [
-                server.0.into(),
-                query.into(),
-                day.into(),
-                user.into(),
-                application.into(),
-                sums.calls.into(),
-                sums.failed.into(),
-                sums.total_ms.into(),
-            ]
-        }),
-        "ON CONFLICT (server_id, query_id, day, user_name, application_name) DO UPDATE \
-         SET calls = query_users.calls + excluded.calls, failed = query_users.failed + excluded.failed, \
-             total_ms = query_users.total_ms + excluded.total_ms",
-    )
-    .execute(connection)?;
+    let mut days: Vec<Day> = run.keys().map(|(day, ..)| *day).collect();
+    days.dedup();
+    days.retain(|day| !known.contains_key(day));
+    if !days.is_empty() {
+        known.extend(stored(connection, server, &days)?);
+    }
+    let mut added: BTreeMap<(Day, Cow<'_, str>, Cow<'_, str>), Sums> = BTreeMap::new();
+    for ((day, user, application), sums) in run {
+        let pairs = known.entry(day).or_default();
+        let pair = (user.into_owned(), application.into_owned());
+        let fits = pairs.contains(&pair) || pairs.len() < PAIRS_CAP;
+        let name = |name: &String| Cow::from(if fits { name.clone() } else { OTHER.to_owned() });
+        let all = added
+            .entry((day, name(&pair.0), name(&pair.1)))
+            .or_default();
+        all.calls += sums.calls;
+        all.failed += sums.failed;
+        all.total_ms += sums.total_ms;
+        if fits {
+            pairs.insert(pair);
+        }
+    }
+    QueryUsers::execute(
+        connection,
+        added
+            .into_iter()
+            .map(|(([query, day], user, application), sums)| {
+                [
+                    server.0.into(),
+                    query.into(),
+                    day.into(),
+                    user.into(),
+                    application.into(),
+                    sums.calls.into(),
+                    sums.failed.into(),
+                    sums.total_ms.into(),
+                ]
+            }),
+    )?;
     Ok(())
 }
 
@@ -176,11 +182,7 @@ struct Pair {
 }
 
 /// The pairs that are stored, without `(other)`.
-fn stored(
-    connection: &mut Connection,
-    server: ServerId,
-    days: &[Day],
-) -> Result<HashMap<Day, HashSet<(String, String)>>, Error> {
+fn stored(connection: &mut Connection, server: ServerId, days: &[Day]) -> Result<Pairs, Error> {
     let rows: Vec<Pair> = Sql::new(
         "WITH wanted (query_id, day) AS MATERIALIZED (?) \
          SELECT u.query_id, u.day, u.user_name, u.application_name FROM wanted w CROSS JOIN query_users u \
@@ -188,7 +190,7 @@ fn stored(
         [Value::Keys(Keys::new(days)), server.0.into()],
     )
     .load(connection)?;
-    let mut pairs: HashMap<Day, HashSet<(String, String)>> = HashMap::new();
+    let mut pairs = Pairs::new();
     for row in rows {
         if row.user_name != OTHER || row.application_name != OTHER {
             let pairs = pairs.entry([row.query_id, row.day]).or_default();
@@ -196,6 +198,15 @@ fn stored(
         }
     }
     Ok(pairs)
+}
+
+struct QueryUsers;
+
+impl Insert for QueryUsers {
+    const INTO: &'static str = "query_users (server_id, query_id, day, user_name, application_name, calls, failed, total_ms)";
+    const THEN: &'static str = "ON CONFLICT (server_id, query_id, day, user_name, application_name) DO UPDATE \
+         SET calls = query_users.calls + excluded.calls, failed = query_users.failed + excluded.failed, \
+             total_ms = query_users.total_ms + excluded.total_ms";
 }
 
 #[cfg(test)]

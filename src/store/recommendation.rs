@@ -168,9 +168,8 @@ pub(super) fn store(connection: &mut Connection, found: &[Recommendation]) -> Re
         }
         merged.insert(key, found);
     }
-    Insert::new(
-        "recommendations (server_id, id, query_id, created_at, source, kind, rules, severity, \
-           confidence_score, verification, summary, explanation, disproof, command)",
+    Recommendations::execute(
+        connection,
         merged.values().map(|found| {
             let rules: Vec<&str> = found.rules.iter().map(|rule| rule.as_str()).collect();
             [
@@ -180,7 +179,9 @@ pub(super) fn store(connection: &mut Connection, found: &[Recommendation]) -> Re
                 found.created_at.as_microsecond().into(),
                 found.source.as_str().into(),
                 found.kind.as_str().into(),
-                serde_json::to_string(&rules).expect("names are JSON").into(),
+                serde_json::to_string(&rules)
+                    .expect("names are JSON")
+                    .into(),
                 severity_rank(found.severity).into(),
                 found.confidence_score.into(),
                 found.verification.as_str().into(),
@@ -190,17 +191,23 @@ pub(super) fn store(connection: &mut Connection, found: &[Recommendation]) -> Re
                 optional_text(found.command.as_ref()).into(),
             ]
         }),
-        "ON CONFLICT (server_id, id) DO UPDATE \
+    )?;
+    Ok(())
+}
+
+struct Recommendations;
+
+impl Insert for Recommendations {
+    const INTO: &'static str = "recommendations (server_id, id, query_id, created_at, source, kind, rules, severity, \
+           confidence_score, verification, summary, explanation, disproof, command)";
+    const THEN: &'static str = "ON CONFLICT (server_id, id) DO UPDATE \
          SET created_at = CASE WHEN excluded.created_at < recommendations.created_at THEN excluded.created_at \
                                ELSE recommendations.created_at END, \
              severity = CASE WHEN excluded.severity > recommendations.severity THEN excluded.severity \
                              ELSE recommendations.severity END, \
              rules = excluded.rules, confidence_score = excluded.confidence_score, \
              verification = excluded.verification, summary = excluded.summary, \
-             explanation = excluded.explanation, disproof = excluded.disproof, command = excluded.command",
-    )
-    .execute(connection)?;
-    Ok(())
+             explanation = excluded.explanation, disproof = excluded.disproof, command = excluded.command";
 }
 
 #[cfg(test)]

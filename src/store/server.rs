@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use super::{
     Error, Reader, Store,
     backend::{Connection, each},
+    claim::ClaimNumber,
     column::{optional_time, text},
     schema::servers,
     sql::{Sql, Value},
@@ -96,14 +97,20 @@ impl Reader<'_> {
     }
 }
 
-/// Widens the span of stored log times and replaces the pairing state. Gives the log time of the server's first record, if one is known.
+/// Widens the span of stored log times and replaces the pairing state, and keeps others from doing the same until the end of the transaction.
+/// Gives the log times of the server's first and newest record, where they are known.
+///
+/// # Errors
+///
+/// [`Error::ClaimLost`] where a later claim has been made.
 pub(super) fn advance(
     connection: &mut Connection,
     id: ServerId,
+    claim: ClaimNumber,
     oldest: Option<Timestamp>,
     newest: Option<Timestamp>,
     pairing: &[u8],
-) -> Result<Option<Timestamp>, Error> {
+) -> Result<(Option<Timestamp>, Option<Timestamp>), Error> {
     let us = |time: Option<Timestamp>| Value::from(time.map(Timestamp::as_microsecond));
     let (oldest, newest) = (us(oldest), us(newest));
     let widened: Option<Span> = Sql::new(
@@ -111,8 +118,8 @@ pub(super) fn advance(
          SET pairing = ?, \
              first_seen = CASE WHEN first_seen <= coalesce(?, first_seen) THEN first_seen ELSE ? END, \
              last_seen = CASE WHEN last_seen >= coalesce(?, last_seen) THEN last_seen ELSE ? END \
-         WHERE id = ? \
-         RETURNING first_seen",
+         WHERE id = ? AND ingest_claim = ? \
+         RETURNING first_seen, last_seen",
         [
             pairing.into(),
             oldest.clone(),
@@ -120,19 +127,23 @@ pub(super) fn advance(
             newest.clone(),
             newest,
             id.0.into(),
+            claim.0.into(),
         ],
     )
     .first(connection)?;
-    optional_time(
-        "servers.first_seen",
-        widened.and_then(|span| span.first_seen),
-    )
+    let span = widened.ok_or(Error::ClaimLost)?;
+    Ok((
+        optional_time("servers.first_seen", span.first_seen)?,
+        optional_time("servers.last_seen", span.last_seen)?,
+    ))
 }
 
 #[derive(QueryableByName)]
 struct Span {
     #[diesel(sql_type = Nullable<BigInt>)]
     first_seen: Option<i64>,
+    #[diesel(sql_type = Nullable<BigInt>)]
+    last_seen: Option<i64>,
 }
 
 #[cfg(test)]

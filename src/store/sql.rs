@@ -26,14 +26,20 @@ use super::{
 };
 use crate::model::position::ServerId;
 
-/// What one `?` stands for.
+/// One value of a row.
 #[derive(Debug, Clone)]
-pub(super) enum Value<'a> {
+pub(super) enum Scalar<'a> {
     Integer(Option<i64>),
     Real(Option<f64>),
     Text(Option<Cow<'a, str>>),
     Bytes(Option<Cow<'a, [u8]>>),
     Boolean(Option<bool>),
+}
+
+/// What one `?` stands for.
+#[derive(Debug, Clone)]
+pub(super) enum Value<'a> {
+    Scalar(Scalar<'a>),
     /// A sub-select whose rows are these keys, each once.
     Keys(Keys),
     /// A condition: the table's `server_id` is one of these. It tells a distributed database where to look; SQLite, where a join says the same,
@@ -48,12 +54,12 @@ pub(super) enum Value<'a> {
 mod from {
     use std::borrow::Cow;
 
-    use super::Value;
+    use super::{Scalar, Value};
 
-    macro_rules! value_from {
+    macro_rules! scalar_from {
         ($($type:ty => $variant:ident($value:ident) $stored:expr;)*) => {
             $(
-                impl<'a> From<$type> for Value<'a> {
+                impl<'a> From<$type> for Scalar<'a> {
                     fn from($value: $type) -> Self {
                         Self::$variant($stored)
                     }
@@ -62,7 +68,13 @@ mod from {
         };
     }
 
-    value_from! {
+    impl<'a, T: Into<Scalar<'a>>> From<T> for Value<'a> {
+        fn from(value: T) -> Self {
+            Self::Scalar(value.into())
+        }
+    }
+
+    scalar_from! {
         i64 => Integer(value) Some(value);
         Option<i64> => Integer(value) value;
         f64 => Real(value) Some(value);
@@ -182,24 +194,24 @@ pub(super) fn servers_of<'a>(
     Value::Servers(table, servers.into_iter().collect())
 }
 
-/// What both databases write alike.
-macro_rules! scalar {
-    ($out:expr, $value:expr, $($list:pat => $write:expr,)*) => {
-        match $value {
-            Value::Integer(value) => $out.push_bind_param::<Nullable<BigInt>, _>(value),
-            Value::Real(value) => $out.push_bind_param::<Nullable<Double>, _>(value),
-            Value::Text(value) => $out.push_bind_param::<Nullable<Text>, _>(value),
-            Value::Bytes(value) => $out.push_bind_param::<Nullable<Binary>, _>(value),
-            Value::Boolean(value) => $out.push_bind_param::<Nullable<Bool>, _>(value),
-            $($list => $write,)*
+/// Writes a value that both databases write alike.
+macro_rules! push_scalar {
+    ($out:expr, $scalar:expr) => {
+        match $scalar {
+            Scalar::Integer(value) => $out.push_bind_param::<Nullable<BigInt>, _>(value),
+            Scalar::Real(value) => $out.push_bind_param::<Nullable<Double>, _>(value),
+            Scalar::Text(value) => $out.push_bind_param::<Nullable<Text>, _>(value),
+            Scalar::Bytes(value) => $out.push_bind_param::<Nullable<Binary>, _>(value),
+            Scalar::Boolean(value) => $out.push_bind_param::<Nullable<Bool>, _>(value),
         }
     };
 }
+pub(super) use push_scalar;
 
-impl Value<'_> {
-    /// Writes the value where SQLite's text has come to.
-    pub(super) fn push<'b>(&'b self, out: &mut AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        scalar!(out, self,
+impl QueryFragment<Sqlite> for Sql<'_> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.walk(out, |out, value| match value {
+            Value::Scalar(scalar) => push_scalar!(out, scalar),
             Value::Keys(keys) => {
                 out.push_sql("SELECT DISTINCT ");
                 for column in 0..keys.columns.len() {
@@ -210,42 +222,35 @@ impl Value<'_> {
                 out.push_bind_param::<Text, _>(&keys.json)?;
                 out.push_sql(")");
                 Ok(())
-            },
+            }
             Value::Servers(..) => {
                 out.push_sql("true");
                 Ok(())
-            },
-        )
-    }
-}
-
-impl QueryFragment<Sqlite> for Sql<'_> {
-    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
-        self.walk(out, |out, value| value.push(out))
+            }
+        })
     }
 }
 
 impl QueryFragment<Pg> for Sql<'_> {
     fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        self.walk(out, |out, value| {
-            scalar!(out, value,
-                Value::Keys(keys) => {
-                    out.push_sql("SELECT DISTINCT * FROM unnest(");
-                    for (number, column) in keys.columns.iter().enumerate() {
-                        out.push_sql(if number == 0 { "" } else { ", " });
-                        out.push_bind_param::<Array<BigInt>, _>(column)?;
-                    }
-                    out.push_sql(")");
-                    Ok(())
-                },
-                Value::Servers(table, servers) => {
-                    out.push_sql(table);
-                    out.push_sql(".server_id = ANY(");
-                    out.push_bind_param::<Array<BigInt>, _>(servers)?;
-                    out.push_sql(")");
-                    Ok(())
-                },
-            )
+        self.walk(out, |out, value| match value {
+            Value::Scalar(scalar) => push_scalar!(out, scalar),
+            Value::Keys(keys) => {
+                out.push_sql("SELECT DISTINCT * FROM unnest(");
+                for (number, column) in keys.columns.iter().enumerate() {
+                    out.push_sql(if number == 0 { "" } else { ", " });
+                    out.push_bind_param::<Array<BigInt>, _>(column)?;
+                }
+                out.push_sql(")");
+                Ok(())
+            }
+            Value::Servers(table, servers) => {
+                out.push_sql(table);
+                out.push_sql(".server_id = ANY(");
+                out.push_bind_param::<Array<BigInt>, _>(servers)?;
+                out.push_sql(")");
+                Ok(())
+            }
         })
     }
 }

@@ -16,6 +16,7 @@ use super::{
     column::count,
     insert::Insert,
     query_user,
+    recent::{Recent, RecentQuery},
     sketch::Sketch,
     span::{day_of, day_of_hour, hour_of},
     sql::{Keys, Sql, Value},
@@ -81,6 +82,7 @@ pub(super) fn add(
     connection: &mut Connection,
     server: ServerId,
     closed: &[&Execution],
+    recent: &mut Recent,
 ) -> Result<(), Error> {
     if closed.is_empty() {
         return Ok(());
@@ -94,28 +96,77 @@ pub(super) fn add(
         let day = days.entry((query, day_of(started_at))).or_default();
         day.add(execution);
     }
-    let stored_days = DAYS.stored(connection, server, &days)?;
+    let (mut known_days, mut known_hours, mut users) = take_known(recent, &days);
+    read::<Days>(connection, server, &days, &mut known_days)?;
     hours.retain(|(query, hour), _| {
-        let day = stored_days.get(&(*query, day_of_hour(*hour)));
+        let day = known_days.get(&(*query, day_of_hour(*hour)));
         day.is_none_or(|day| !day.hours_dropped)
     });
-    let stored_hours = HOURS.stored(connection, server, &hours)?;
-    HOURS.add(connection, server, &hours, &stored_hours)?;
-    DAYS.add(connection, server, &days, &stored_days)?;
-    query_user::add(connection, server, closed)
+    read::<Hours>(connection, server, &hours, &mut known_hours)?;
+    write::<Hours>(connection, server, &hours, &mut known_hours)?;
+    write::<Days>(connection, server, &days, &mut known_days)?;
+    query_user::add(connection, server, closed, &mut users)?;
+    keep_known(recent, known_days, known_hours, users);
+    Ok(())
+}
+
+type Known = HashMap<Bucket, Stored>;
+
+/// What is known of the days of queries, of their hours and of their users.
+fn take_known(
+    recent: &mut Recent,
+    days: &BTreeMap<Bucket, Added>,
+) -> (Known, Known, query_user::Pairs) {
+    let (mut known_days, mut known_hours) = (Known::new(), Known::new());
+    let mut users = query_user::Pairs::new();
+    for (query, day) in days.keys().filter(|(_, day)| *day == recent.day) {
+        if let Some(known) = recent.queries.remove(query) {
+            let (hour, stored) = known.hour;
+            known_hours.insert((*query, hour), stored);
+            known_days.insert((*query, *day), known.day);
+            users.insert([query.0, *day], known.users);
+        }
+    }
+    (known_days, known_hours, users)
+}
+
+/// Keeps what is of the server's newest day, and of each query its last hour.
+fn keep_known(recent: &mut Recent, days: Known, hours: Known, mut users: query_user::Pairs) {
+    let mut last: HashMap<QueryId, (i64, Stored)> = HashMap::new();
+    for ((query, hour), stored) in hours {
+        let is_last = last.get(&query).is_none_or(|(last, _)| *last < hour);
+        if is_last && day_of_hour(hour) == recent.day {
+            last.insert(query, (hour, stored));
+        }
+    }
+    for ((query, day), stored) in days {
+        if day == recent.day
+            && let Some(hour) = last.remove(&query)
+        {
+            let users = users.remove(&[query.0, day]).unwrap_or_default();
+            let known = RecentQuery {
+                day: stored,
+                hour,
+                users,
+            };
+            recent.queries.insert(query, known);
+        }
+    }
 }
 
 /// One of the two tables.
-struct Table {
-    stored: &'static str,
-    into: &'static str,
-    then: &'static str,
+trait Table: Insert {
+    /// The rows of some buckets of a server.
+    const STORED: &'static str;
 }
 
+struct Hours;
+struct Days;
+
 macro_rules! table {
-    ($table:literal, $bucket:literal, $hours_dropped:literal) => {
-        Table {
-            stored: concat!(
+    ($name:ident, $table:literal, $bucket:literal, $hours_dropped:literal) => {
+        impl Table for $name {
+            const STORED: &'static str = concat!(
                 "WITH wanted (query_id, bucket) AS MATERIALIZED (?) \
                  SELECT t.query_id, t.",
                 $bucket,
@@ -129,15 +180,18 @@ macro_rules! table {
                   WHERE t.server_id = ? AND t.query_id = w.query_id AND t.",
                 $bucket,
                 " = w.bucket"
-            ),
-            into: concat!(
+            );
+        }
+
+        impl Insert for $name {
+            const INTO: &'static str = concat!(
                 $table,
                 " (server_id, query_id, ",
                 $bucket,
                 ", calls, failed, total_ms, timed_calls, min_ms, max_ms, rows, \
                  nested_calls, nested_ms, estimated_calls, weighed_calls, sketch)"
-            ),
-            then: concat!(
+            );
+            const THEN: &'static str = concat!(
                 "ON CONFLICT (server_id, query_id, ",
                 $bucket,
                 ") DO UPDATE \
@@ -183,16 +237,17 @@ macro_rules! table {
                      weighed_calls = ",
                 $table,
                 ".weighed_calls + excluded.weighed_calls, sketch = excluded.sketch"
-            ),
+            );
         }
     };
 }
 
-const HOURS: Table = table!("query_stats", "hour", "false");
-const DAYS: Table = table!("query_stats_daily", "day", "t.hours_dropped");
+table!(Hours, "query_stats", "hour", "false");
+table!(Days, "query_stats_daily", "day", "t.hours_dropped");
 
 /// The durations of a stored row.
-struct Stored {
+#[derive(Debug, Default)]
+pub(super) struct Stored {
     timed_calls: u64,
     hours_dropped: bool,
     sketch: Sketch,
@@ -216,63 +271,64 @@ struct Row {
     sketch: Option<Vec<u8>>,
 }
 
-impl Table {
-    /// The rows that the batch adds to.
-    fn stored(
-        &self,
-        connection: &mut Connection,
-        server: ServerId,
-        added: &BTreeMap<Bucket, Added>,
-    ) -> Result<HashMap<Bucket, Stored>, Error> {
-        let keys: Vec<[i64; 2]> = added.keys().map(|(query, at)| [query.0, *at]).collect();
-        let values = [Value::Keys(Keys::new(&keys)), server.0.into()];
-        let rows: Vec<Row> = Sql::new(self.stored, values).load(connection)?;
-        let stored = |row: Row| {
-            let timed_calls = count("query_stats.timed_calls", row.timed_calls)?;
-            let sketch = row.sketch.as_deref();
-            let stored = Stored {
-                timed_calls,
-                hours_dropped: row.hours_dropped,
-                sketch: Sketch::of_row(timed_calls, row.min_ms, row.max_ms, sketch)?,
-            };
-            Ok(((QueryId(row.query_id), row.bucket), stored))
+/// Reads the rows that the batch adds to, where they aren't known.
+fn read<T: Table>(
+    connection: &mut Connection,
+    server: ServerId,
+    added: &BTreeMap<Bucket, Added>,
+    known: &mut Known,
+) -> Result<(), Error> {
+    let unknown = added.keys().filter(|bucket| !known.contains_key(bucket));
+    let keys: Vec<[i64; 2]> = unknown.map(|(query, at)| [query.0, *at]).collect();
+    if keys.is_empty() {
+        return Ok(());
+    }
+    let values = [Value::Keys(Keys::new(&keys)), server.0.into()];
+    let rows: Vec<Row> = Sql::new(T::STORED, values).load(connection)?;
+    for row in rows {
+        let timed_calls = count("query_stats.timed_calls", row.timed_calls)?;
+        let sketch = row.sketch.as_deref();
+        let stored = Stored {
+            timed_calls,
+            hours_dropped: row.hours_dropped,
+            sketch: Sketch::of_row(timed_calls, row.min_ms, row.max_ms, sketch)?,
         };
-        rows.into_iter().map(stored).collect()
+        known.insert((QueryId(row.query_id), row.bucket), stored);
     }
+    Ok(())
+}
 
-    fn add(
-        &self,
-        connection: &mut Connection,
-        server: ServerId,
-        added: &BTreeMap<Bucket, Added>,
-        stored: &HashMap<Bucket, Stored>,
-    ) -> Result<(), Error> {
-        let rows = added.iter().map(|(bucket, Added { sums, durations_ms })| {
-            let stored = stored.get(bucket);
-            let mut sketch = stored.map(|row| row.sketch.clone()).unwrap_or_default();
-            durations_ms.iter().for_each(|ms| sketch.add(*ms));
-            let timed_calls = stored.map_or(0, |row| row.timed_calls) + sums.timed_calls;
-            [
-                server.0.into(),
-                bucket.0.0.into(),
-                bucket.1.into(),
-                sums.calls.cast_signed().into(),
-                sums.failed.cast_signed().into(),
-                sums.total_ms.into(),
-                sums.timed_calls.cast_signed().into(),
-                sums.min_ms.into(),
-                sums.max_ms.into(),
-                sums.rows.into(),
-                sums.nested_calls.cast_signed().into(),
-                sums.nested_ms.into(),
-                sums.estimated_calls.into(),
-                sums.weighed_calls.cast_signed().into(),
-                sketch.for_row(timed_calls).into(),
-            ]
-        });
-        Insert::new(self.into, rows, self.then).execute(connection)?;
-        Ok(())
-    }
+/// Adds to the rows, or makes them; `known` are they before and then after.
+fn write<T: Insert>(
+    connection: &mut Connection,
+    server: ServerId,
+    added: &BTreeMap<Bucket, Added>,
+    known: &mut Known,
+) -> Result<(), Error> {
+    let rows = added.iter().map(|(bucket, Added { sums, durations_ms })| {
+        let stored = known.entry(*bucket).or_default();
+        stored.timed_calls += sums.timed_calls;
+        durations_ms.iter().for_each(|ms| stored.sketch.add(*ms));
+        [
+            server.0.into(),
+            bucket.0.0.into(),
+            bucket.1.into(),
+            sums.calls.cast_signed().into(),
+            sums.failed.cast_signed().into(),
+            sums.total_ms.into(),
+            sums.timed_calls.cast_signed().into(),
+            sums.min_ms.into(),
+            sums.max_ms.into(),
+            sums.rows.into(),
+            sums.nested_calls.cast_signed().into(),
+            sums.nested_ms.into(),
+            sums.estimated_calls.into(),
+            sums.weighed_calls.cast_signed().into(),
+            stored.sketch.for_row(stored.timed_calls).into(),
+        ]
+    });
+    T::execute(connection, rows)?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -300,21 +356,22 @@ mod tests {
         let mut batch = batch(fixture.server, from_bytes, from_bytes + 100);
         batch.newest = executions.iter().map(|e| e.started_at).max();
         batch.executions = executions;
-        fixture.ingest(&batch).unwrap();
+        // As another process would: what is written behind the back of one that has remembered the rows is not seen.
+        fixture.reopen().ingest(&batch, &|_| Vec::new()).unwrap();
     }
 
     /// Timed calls of the rows at these hours after 2026-11-20 09:00, how many of them the sketch knows, and their median.
-    fn read(fixture: &Fixture, table: &Table, hours: &[i64]) -> Vec<Option<(u64, u64, f64)>> {
+    fn stored<T: Table>(fixture: &Fixture, hours: &[i64]) -> Vec<Option<(u64, u64, f64)>> {
         let query = run(fixture, 0, 0, 0.0).query.id;
-        let of = |hour: &i64| match table.into.starts_with("query_stats_daily") {
+        let of = |hour: &i64| match T::INTO.starts_with("query_stats_daily") {
             true => (query, day_of(at(hour * HOUR))),
             false => (query, hour_of(at(hour * HOUR))),
         };
         let wanted = hours.iter().map(|hour| (of(hour), Added::default()));
         let mut connection = fixture.store.connections.writer().unwrap();
         let wanted = wanted.collect();
-        let rows = table.stored(&mut connection, fixture.server, &wanted);
-        let rows = rows.unwrap();
+        let mut rows = Known::new();
+        read::<T>(&mut connection, fixture.server, &wanted, &mut rows).unwrap();
         let row = |hour| {
             let row: &Stored = rows.get(&of(hour))?;
             let median = row.sketch.quantile(0.5).unwrap_or_default().round();
@@ -340,7 +397,7 @@ mod tests {
             let hours = [0, 1, -160, 2];
             let row = |calls, median| Some((calls, calls, median));
             assert_eq!(
-                read(&fixture, &HOURS, &hours),
+                stored::<Hours>(&fixture, &hours),
                 [row(2, 10.0), row(1, 20.0), row(1, 7.0), None]
             );
             // It closes, and three of last week come late.
@@ -349,11 +406,11 @@ mod tests {
             let late = late.map(|(hour, offset, ms)| run(&fixture, hour, offset, ms));
             ingest(&fixture, 100, [vec![open], late.to_vec()].concat());
             assert_eq!(
-                read(&fixture, &HOURS, &hours),
+                stored::<Hours>(&fixture, &hours),
                 [row(3, 30.0), row(1, 20.0), row(3, 6.0), None]
             );
             assert_eq!(
-                read(&fixture, &DAYS, &hours),
+                stored::<Days>(&fixture, &hours),
                 [row(4, 20.0), row(4, 20.0), row(4, 6.0), row(4, 20.0)]
             );
             let sums =
@@ -379,11 +436,11 @@ mod tests {
             ingest(&fixture, 100, late.to_vec());
             let hours = [-160, -159, -100];
             assert_eq!(
-                read(&fixture, &HOURS, &hours),
+                stored::<Hours>(&fixture, &hours),
                 [None, None, Some((1, 1, 40.0))]
             );
             assert_eq!(
-                read(&fixture, &DAYS, &hours),
+                stored::<Days>(&fixture, &hours),
                 [Some((3, 3, 20.0)), Some((3, 3, 20.0)), Some((1, 1, 40.0))]
             );
         }
@@ -401,7 +458,7 @@ mod tests {
                 .unwrap();
             let both = [0, 1];
             assert_eq!(
-                read(&fixture, &HOURS, &both),
+                stored::<Hours>(&fixture, &both),
                 [Some((1, 1, 10.0)), Some((3, 0, 0.0))]
             );
             ingest(
@@ -410,7 +467,7 @@ mod tests {
                 vec![run(&fixture, 0, 4, 20.0), run(&fixture, 1, 5, 20.0)],
             );
             assert_eq!(
-                read(&fixture, &HOURS, &both),
+                stored::<Hours>(&fixture, &both),
                 [Some((2, 2, 10.0)), Some((4, 1, 20.0))]
             );
         }
