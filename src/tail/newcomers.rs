@@ -12,7 +12,7 @@ use super::places::{note_move, unreadable};
 use super::reader::{Probe, Resume};
 use super::rotation::Unread;
 use super::server_tail::{ServerTail, unread};
-use super::tracked::{Look, Tracked};
+use super::tracked::{Life, Look, Tracked};
 use super::{Retelling, Scan};
 use crate::model::position::{
     Anchor, Codec, GapReason, Generation, GenerationId, GenerationState, LogFormat,
@@ -26,8 +26,10 @@ impl ServerTail {
         let Some(old) = self.tracked.get_mut(index) else {
             return;
         };
-        let lost = unread(old) != Unread::Nothing;
-        old.end(lost.then_some(GapReason::Truncated));
+        if old.life == Life::Open {
+            let lost = unread(old) != Unread::Nothing;
+            old.end(lost.then_some(GapReason::Truncated));
+        }
         let mut ladder = old.row.ladder.clone();
         ladder.retain(|older| older.offset_bytes <= rung.offset_bytes);
         let format = old.row.format;

@@ -290,17 +290,18 @@ impl ServerTail {
                     found = Some(at);
                     break;
                 }
-                match probe.resume(tracked.fingerprint()) {
+                let resume = probe.resume(tracked.fingerprint());
+                // Of one that was read to its end a shorter file may be a copy in the making, a longer one with other content is none.
+                let may_be_cut = tracked.life == Life::Open
+                    || tracked.life == Life::Ended(None) && matches!(resume, Ok(Resume::Parted(_)));
+                match resume {
                     Ok(Resume::At(reader, before)) => {
                         tracked.attach(probe, reader, before);
                         found = Some(at);
                         break;
                     }
                     Ok(Resume::Shorter(rung) | Resume::Parted(rung)) => {
-                        if tracked.life == Life::Open
-                            && is_same_file(probe, tracked)
-                            && probe.codec == Codec::Raw
-                        {
+                        if may_be_cut && is_same_file(probe, tracked) && probe.codec == Codec::Raw {
                             parted.get_or_insert((index, probe.file.path.clone(), rung));
                         }
                     }

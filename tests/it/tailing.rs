@@ -179,6 +179,29 @@ fn the_same_file_imported_twice_or_under_another_name_adds_nothing() {
     );
 }
 
+/// As after a power cut: the server's log loses its end and goes on.
+#[test]
+fn an_imported_log_that_was_cut_and_grew_beyond_its_old_end_is_told_once() {
+    let home = Home::new();
+    let path = home.path("pg.log");
+    let lines = |from: u32, until: u32| -> String {
+        let line = |number: u32| statement(number % 60, &format!("select a where n = {number}"));
+        (from..until).map(line).collect()
+    };
+    append(&path, &lines(0, 300));
+    let first = home.import(&[path.to_str().unwrap(), "--server", "shop"]);
+    assert_eq!(first["executions"], 300);
+    let kept = lines(0, 250).len() as u64;
+    let log = OpenOptions::new().write(true).open(&path).unwrap();
+    log.set_len(kept).unwrap();
+    append(&path, &lines(1000, 1400));
+    let second = home.import(&[path.to_str().unwrap(), "--server", "shop"]);
+    assert_eq!(
+        (&second["executions"], &second["gaps"]),
+        (&400.into(), &0.into())
+    );
+}
+
 /// What a copytruncate leaves of a file whose writer doesn't append, and what a file system may leave after a crash.
 #[test]
 fn a_file_that_begins_with_a_hole_is_read_behind_it_and_the_hole_is_a_gap() {
